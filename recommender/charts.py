@@ -55,6 +55,8 @@ _AXES = 96
 """Height of legend, axis and its title; they are fitted into the height that is asked for."""
 _NEAREST = 10
 _MOST_REASONS = 8
+_STAGGERED, _LETTERS_HIGH = 5, 14
+"""Names beside points that lie on one another: so many lines, each so many pixels below the one above."""
 _BLOCK_WIDTH, _GAP = 214, 22
 """Pixels of a block in the freeze diagram, and between it and the scores."""
 _BLOCK_LEAST, _BLOCK_USUAL = 19, 34
@@ -265,11 +267,21 @@ def pareto_front(advice: Json, cost: Measure = "seconds") -> Picture:
         .mark_line(interpolate="step-after", color=BLUE, strokeWidth=1.5, strokeDash=[4, 2])
         .encode(x=x, y=y)
     )
+    late = rows["cost"] ** 2 > rows["cost"].min() * rows["cost"].max()
+    line_of = (rows["mean"].rank(method="first", ascending=False) - 1) % _STAGGERED
     names = [
-        alt.Chart(rows[rows["mean"].rank(method="first") % 2 == odd])
-        .mark_text(align="left", dx=9, dy=lift, fontSize=11, color=INK, limit=170)
+        alt.Chart(rows[(line_of == at) & (late == right)])
+        .mark_text(
+            align="right" if right else "left",
+            dx=-9 if right else 9,
+            dy=_LETTERS_HIGH * (at - _STAGGERED // 2),
+            fontSize=11,
+            color=INK,
+            limit=170,
+        )
         .encode(x=x, y=y, text="choice:N", tooltip=tips)
-        for odd, lift in ((1, 10), (0, -10))
+        for at in range(_STAGGERED)
+        for right in (False, True)
     ]
     raw = pd.DataFrame([{"mean": base["mean"], "label": "no transfer"}])
     level = alt.Chart(raw).mark_rule(color=ORANGE, strokeDash=[5, 3], strokeWidth=2).encode(y="mean:Q")
@@ -392,10 +404,13 @@ def contribution_bars(choices: Sequence[Json]) -> Picture:
     table = pd.DataFrame(rows)
     order = [*dict.fromkeys(table.reindex(table["points"].abs().sort_values(ascending=False).index)["because"])]
     y = alt.Y("because:N", sort=order, title=None, axis=alt.Axis(labelLimit=330, labelOverlap=False))
-    x = alt.X("points:Q", title="points added to the expectation", axis=alt.Axis(format="+.1f", tickCount=5))
+    x = alt.X("points:Q", title="points", axis=alt.Axis(format="+.1f", tickCount=5))
     table = table[table["because"].isin(order[:_MOST_REASONS])]
     names = [row_name(choice) for choice in choices]
-    color = alt.Color("choice:N", sort=names, title=None, scale=alt.Scale(domain=names, range=[BLUE, ORANGE]))
+    colors = alt.Scale(domain=names, range=[BLUE, ORANGE])
+    color = alt.Color("choice:N", sort=names, title=None, scale=colors, legend=None)
+    key = [f"{place}: {name}" for place, name in zip(("blue, above", "orange, below"), names, strict=False)]
+    words = alt.TitleParams(key, anchor="start", frame="bounds", fontSize=12, fontWeight="normal", color=INK)
     tips = [alt.Tooltip("choice:N"), alt.Tooltip("because:N"), alt.Tooltip("points:Q", format="+.2f")]
     bars = (
         alt.Chart(table)
@@ -403,7 +418,8 @@ def contribution_bars(choices: Sequence[Json]) -> Picture:
         .encode(x=x, y=y, yOffset=alt.YOffset("choice:N", sort=names), color=color, tooltip=tips)
     )
     zero = alt.Chart(pd.DataFrame([{"points": 0}])).mark_rule(color=INK).encode(x="points:Q")
-    return _plain(alt.layer(bars, zero), (20 + 10 * len(choices)) * min(len(order), _MOST_REASONS) + _AXES)
+    height = (20 + 10 * len(choices)) * min(len(order), _MOST_REASONS) + _AXES
+    return _plain(alt.layer(bars, zero).properties(title=words), height)
 
 
 def class_bars(counts: Mapping[str, int], unit: str) -> Picture:
@@ -546,7 +562,12 @@ def confusion_chart(rows: Sequence[Json], classes: Sequence[str]) -> Picture:
     )
     order = [shown(name) for name in classes]
     ends = alt.Scale(domain=order)
-    x = alt.X("taken for:N", scale=ends, sort=None, axis=alt.Axis(labelLimit=120, labelAngle=-45, grid=False))
+    x = alt.X(
+        "taken for:N",
+        scale=ends,
+        sort=None,
+        axis=alt.Axis(labelLimit=120, labelAngle=-45, labelOverlap=False, grid=False),
+    )
     y = alt.Y("class:N", scale=ends, sort=None, axis=alt.Axis(labelLimit=180, labelOverlap=False, grid=False))
     shade = alt.Color("share:Q", scale=alt.Scale(domain=[0, 1], range=["#c4d7f2", "#1f4e94"]), legend=None)
     tips = [

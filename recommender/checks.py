@@ -12,6 +12,7 @@ from recommender.requests import (
     BenefitRequest,
     CompareRequest,
     ExportRequest,
+    FetchDataRequest,
     FetchRequest,
     NearRequest,
     PredictRequest,
@@ -24,6 +25,7 @@ from recommender.requests import (
 )
 from recommender.runs.folder import find_run
 from recommender.strategies import strategies
+from recommender.workers import require_workers
 from registry.cards import UNKNOWN_LICENSE, Checkpoint
 from registry.errors import FolderUnusable, NoCandidates, PathMissing, UnknownName
 from registry.home import Home
@@ -40,7 +42,7 @@ _KEPT = 200
 """Recommendations, the newest first, among which a misspelt id is looked for."""
 
 
-def check_request(request: Request, zoo: Zoo) -> None:
+def check_request(request: Request, zoo: Zoo) -> None:  # noqa: PLR0912 - one case a kind
     """All that would be refused before anything is read; what may be written is tried.
 
     Raises:
@@ -56,6 +58,7 @@ def check_request(request: Request, zoo: Zoo) -> None:
         case RecommendRequest():
             require_places(*request.sample.places)
             require_names(zoo, licenses=request.licenses, exclude=request.exclude, recommendation=request.continues)
+            require_workers(request.executor)
             _require_file(request.suspects)
         case TuneRequest():
             require_places(*request.sample.places, request.source_data)
@@ -87,6 +90,8 @@ def check_request(request: Request, zoo: Zoo) -> None:
                 parse_hub_id(request.hub)
             if request.domain is not None and request.source_data is None:
                 zoo.domain(request.domain)
+        case FetchDataRequest():
+            parse_hub_id(request.hub)
         case SyncRequest():
             require_places(request.locked, *request.source)
         case PredictRequest():
@@ -97,7 +102,10 @@ def check_request(request: Request, zoo: Zoo) -> None:
 
 def _check_home(request: Request, home: Home) -> None:
     """What must be kept can be, and the run that is meant is there."""
-    if isinstance(request, TuneRequest | ResumeRequest | AddRequest | AddDomainRequest | PromoteRequest | FetchRequest):
+    if isinstance(
+        request,
+        TuneRequest | ResumeRequest | AddRequest | AddDomainRequest | PromoteRequest | FetchRequest | FetchDataRequest,
+    ):
         home.require_writable()
     if isinstance(request, ResumeRequest | PredictRequest | ExportRequest | PromoteRequest):
         find_run(home, request.run)

@@ -39,6 +39,13 @@ class Deadline:
     def __post_init__(self) -> None:
         self._began = self.clock()
 
+    @classmethod
+    def going_on(cls, seconds: float | int | None, left: float | int) -> "Deadline":
+        """One of so many seconds, of which so many are left: another process's."""
+        deadline = cls(seconds)
+        deadline._began += 0.0 if seconds is None else left - seconds
+        return deadline
+
     @property
     def left(self) -> float:
         """Seconds until it is over."""

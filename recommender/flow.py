@@ -68,6 +68,7 @@ from recommender.tuning.dry_run import measure_cost
 from recommender.tuning.recipe import run_local
 from recommender.unprobed import rivals, trained_on, unprobed
 from recommender.verdict import verdict_of
+from recommender.workers import Workers, in_this_process
 from registry.cards import Origin, Outcome, Task
 from registry.errors import (
     EncoderMismatch,
@@ -111,7 +112,7 @@ WORTH_A_TRIAL = 10.0
 """Seconds that a tuning is thought to take, from which a trial that takes some too tells more than it costs."""
 
 
-def recommend(
+def recommend(  # noqa: PLR0913 - each says what is asked, or how it is worked on
     sample: Sample,
     zoo: Zoo,
     *,
@@ -121,15 +122,18 @@ def recommend(
     deadline: Deadline | None = None,
     seed: int = 0,
     progress: Progress = silent,
+    workers: Workers = in_this_process,
 ) -> Recommendation:
     """Which checkpoint to start from and how much of it to freeze, beside what no transfer would score.
 
     At most 800 rows are probed, and 400 more that a checkpoint which has seen the others has not. Where the deadline,
     or Ctrl-C, ends the work, what there is by then is returned, with what was left undone; the same question again
-    goes on from the features that are kept. Writes nothing: ``zoo.keep(advice)`` does.
+    goes on from the features that are kept. Writes nothing: ``zoo.keep(advice)`` does. Whoever ``workers`` are (see
+    `recommender.workers`), the advice is the same.
 
     Raises:
         NoCandidates: the constraints left nothing, or every probe failed.
+        ClusterError: the workers are a cluster that cannot do it.
     """
     until = deadline or Deadline()
     screened = sample.subsample(MOST_ROWS, seed)
@@ -147,6 +151,7 @@ def recommend(
         progress=progress,
         deadline=until,
         looks=effort is not Effort.QUICK,
+        workers=workers,
     )
     limits = constraints or Constraints()
     settings: dict[str, object] = {
@@ -163,7 +168,7 @@ def recommend(
     if sample.is_constant:
         novelty = _novelty(screened, features, zoo, None, listed.domains)
         return replace(_distances_only(name, sample, listed, settings), novelty=novelty)
-    judged = _judged(_Question(sample, zoo, history, until, seed, progress), screened, listed, keep)
+    judged = _judged(_Question(sample, zoo, history, until, seed, progress, workers), screened, listed, keep)
     skipped = (*listed.skipped, *judged.failed)
     if not judged.ranked:
         raise _nothing_left(skipped, listed.against)
@@ -466,6 +471,7 @@ class _Question:
     until: Deadline
     seed: int
     progress: Progress
+    workers: Workers = in_this_process
 
     @property
     def late(self) -> bool:
@@ -508,6 +514,7 @@ def _judge(question: _Question, probed: Sample, candidates: tuple[Candidate, ...
         progress=question.progress,
         deadline=question.until,
         race=race,
+        workers=question.workers,
     )
     sample = question.sample
     test_rows = len(sample.test.items) if sample.test is not None else round(0.25 * len(sample.items))

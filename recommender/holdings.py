@@ -14,6 +14,7 @@ from recommender.observer import Observer
 from recommender.requests import (
     AddRequest,
     DiskRequest,
+    FetchDataRequest,
     FetchRequest,
     ForgetRequest,
     HoldingsRequest,
@@ -30,6 +31,7 @@ from registry.cards import Checkpoint
 from registry.errors import AlreadyThere, CheckpointError, DiskFull, HubError, NameHeld, UnusableRequest
 from registry.forms import Record
 from registry.hub import Hub, HubModel
+from registry.hub_data import HubData, fetch_data
 from registry.lock import Restored, lock, read_lock, restore, write_lock
 from registry.sample import Sample
 from registry.state_dicts import add_state_dict
@@ -130,7 +132,19 @@ class LockFile(Record):
 
 def manage(  # noqa: PLR0911 - one case a kind
     request: HoldingsRequest, zoo: Zoo, observer: Observer | None = None
-) -> Checkpoint | Searched | Fetched | Upstream | Restorations | Removed | Disk | LockFile | Imported | OutcomeSource:
+) -> (
+    Checkpoint
+    | Searched
+    | Fetched
+    | Upstream
+    | Restorations
+    | Removed
+    | Disk
+    | LockFile
+    | Imported
+    | OutcomeSource
+    | HubData
+):
     """Do what is asked for, and give what came of it.
 
     Raises:
@@ -147,6 +161,16 @@ def manage(  # noqa: PLR0911 - one case a kind
             return _searched(request, zoo, watcher)
         case FetchRequest():
             return _fetched(request.names, zoo, watcher)
+        case FetchDataRequest():
+            return fetch_data(
+                zoo.home,
+                request.hub,
+                config=request.config,
+                split=request.split,
+                label=request.label,
+                rows=request.rows,
+                progress=watcher,
+            )
         case SyncRequest(locked=None):
             return Upstream(upstream.sync(zoo, progress=watcher))
         case SyncRequest():

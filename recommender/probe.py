@@ -28,6 +28,7 @@ from recommender.results import (
 from recommender.transfer import FROM_THE_SOURCE_HEAD, ComparableScore, scores
 from recommender.transfer.decomposition import decompose
 from recommender.transfer.linear import out_of_fold
+from recommender.workers import Workers, in_this_process
 from registry.cards import Metric, Task
 from registry.encoders import BlockSize
 from registry.errors import EstimatorError, NotAScore, TransferZooError, UnreadableForm
@@ -35,7 +36,7 @@ from registry.features import Encoded, Features
 from registry.forms import from_json, to_json
 from registry.metrics import score as metric_score
 from registry.plugins import warn_of_plugin
-from registry.progress import Event, Progress, require_wanted, silent
+from registry.progress import Event, Progress, silent
 from registry.sample import Sample
 from registry.targets import Positions, Targets
 from registry.zoo import Zoo
@@ -53,7 +54,7 @@ CLOSING = 0.15
 """Share of the time there is that ranking and planning are left."""
 
 
-def probe(
+def probe(  # noqa: PLR0913 - each says what is probed, or how
     sample: Sample,
     candidates: Sequence[Candidate],
     zoo: Zoo,
@@ -63,6 +64,7 @@ def probe(
     progress: Progress = silent,
     deadline: Deadline | None = None,
     race: Race = UNRACED,
+    workers: Workers = in_this_process,
 ) -> tuple[tuple[Transferability, ...], tuple[Skipped, ...], tuple[Skipped, ...]]:
     """Encode the sample by each candidate in one forward pass and score every block of it.
 
@@ -73,29 +75,57 @@ def probe(
         Cancelled: the observer wants no more; the features that are computed are kept.
     """
     until = deadline or Deadline()
-    scored, skipped, undone = [], [], []
-    fresh = len(sample) - (0 if race.rows is None else len(race.rows))
-    scoring = 0.0
-    for candidate in candidates:
-        require_wanted(progress)
-        name = candidate.checkpoint.name
-        needs = 0.0 if zoo.encodings.encoded(name, sample) else fresh * race.seconds.get(name, 0.0)
-        try:
-            encoded = until.attempt(
-                partial(_encoded, candidate, sample, zoo, race),
-                progress,
-                needs=needs + scoring,
-                reserve=until.share(CLOSING),
-            )
-            if encoded is None:
-                undone.append(Skipped(name, f"it was not probed on {len(sample):,} rows"))
-                continue
-            began = until.clock()
-            scored.append(_scored(candidate, *encoded, sample, folds, seed))
-            scoring = max(scoring, until.clock() - began)
-        except Exception as failure:  # a stranger's net may raise anything, and the others go on
-            skipped.append(Skipped(name, _reason(failure)))
+    scored: list[Transferability] = []
+    skipped: list[Skipped] = []
+    undone: list[Skipped] = []
+    results = workers(_attempted, _Probing(sample, folds, seed, race), candidates, zoo, until, progress)
+    for candidate, result in zip(candidates, results, strict=True):
+        if isinstance(result, Transferability):
+            scored.append(result)
+        elif result is not None:
+            skipped.append(Skipped(candidate.checkpoint.name, result))
+        else:
+            undone.append(Skipped(candidate.checkpoint.name, f"it was not probed on {len(sample):,} rows"))
     return tuple(scored), tuple(skipped), tuple(undone)
+
+
+@dataclass(eq=False)
+class _Probing:
+    """On what all candidates are probed, and the most seconds that scoring one has taken in this process."""
+
+    sample: Sample
+    folds: Int[np.ndarray, " n"]
+    seed: int
+    race: Race
+    scoring: float = 0.0
+
+    @property
+    def fresh(self) -> int:
+        """Rows that the race has not shown to anybody."""
+        return len(self.sample) - (0 if self.race.rows is None else len(self.race.rows))
+
+
+def _attempted(
+    probing: _Probing, candidate: Candidate, zoo: Zoo, until: Deadline, progress: Progress
+) -> Transferability | str | None:
+    """One candidate scored, or why it cannot be; None where time does not do for it."""
+    name, sample, race = candidate.checkpoint.name, probing.sample, probing.race
+    try:
+        needs = 0.0 if zoo.encodings.encoded(name, sample) else probing.fresh * race.seconds.get(name, 0.0)
+        encoded = until.attempt(
+            partial(_encoded, candidate, sample, zoo, race),
+            progress,
+            needs=needs + probing.scoring,
+            reserve=until.share(CLOSING),
+        )
+        if encoded is None:
+            return None
+        began = until.clock()
+        result = _scored(candidate, *encoded, sample, probing.folds, probing.seed)
+        probing.scoring = max(probing.scoring, until.clock() - began)
+    except Exception as failure:  # a stranger's net may raise anything, and the others go on
+        return _reason(failure)
+    return result
 
 
 def _scored(

@@ -18,6 +18,7 @@ from recommender.resampling import Draws, draw_weights, resample
 from recommender.results import Candidate, Skipped
 from recommender.transfer import scores
 from recommender.transfer.linear import out_of_fold
+from recommender.workers import Workers, in_this_process
 from registry.errors import EstimatorError, NoVariation, TooFewRows
 from registry.features import Encoded
 from registry.modalities import modalities
@@ -88,6 +89,7 @@ def race(
     seed: int = 0,
     progress: Progress = silent,
     deadline: Deadline | None = None,
+    workers: Workers = in_this_process,
 ) -> Race:
     """At most ``keep`` of the candidates, at least `FINALISTS`; all, unseen, where they are not more than ``keep``.
 
@@ -106,13 +108,14 @@ def race(
         for c in beyond
     ]
     part = _part(sample, within, FIRST, seed)
-    looks, failed, undone = _looked(part, within, None, zoo, seed, progress, until)
+    looks, failed, undone = _looked(_Glance(part, None, seed), within, zoo, progress, until, workers)
     if not looks and undone:
         return Race(tuple(within), tuple(skipped), tuple(undone))
     second = _part(sample, [look.candidate for look in looks], SECOND, seed) if looks else part
     if len(second) > len(part) and len(looks) > keep and not undone:
         on, dropped = _dropped(looks, part, keep, BEHIND)
-        more, broken, late = _looked(second, [look.candidate for look in on], part, zoo, seed, progress, until)
+        ahead_yet = [look.candidate for look in on]
+        more, broken, late = _looked(_Glance(second, part, seed), ahead_yet, zoo, progress, until, workers)
         if not late:
             looks, part = more, second
             failed += [*dropped, *broken]
@@ -128,49 +131,57 @@ def race(
     return Race(tuple(look.candidate for look in ahead), (*skipped, *failed, *dropped), tuple(undone), part, seconds)
 
 
+@dataclass(frozen=True, eq=False)
+class _Glance:
+    """On which rows candidates are looked at; those of ``known`` they may have been shown before."""
+
+    part: Sample
+    known: Sample | None
+    seed: int
+
+
 def _looked(
-    part: Sample,
+    glance: _Glance,
     candidates: Sequence[Candidate],
-    known: Sample | None,
     zoo: Zoo,
-    seed: int,
     progress: Progress,
     deadline: Deadline,
+    workers: Workers,
 ) -> tuple[list[_Look], list[Skipped], list[Skipped]]:
     """A look at each on these rows; who failed, and whom time did not do for."""
     looks: list[_Look] = []
     failed: list[Skipped] = []
     undone: list[Skipped] = []
-    reserve = deadline.share(1 - RACE_SHARE)
-    for done, candidate in enumerate(candidates):
-        advance(progress, Phase.LOOK, done, len(candidates))
-        look = partial(_look, candidate, part, known, zoo, seed, deadline)
-        try:
-            seen = deadline.attempt(look, Unreported(progress), reserve=reserve)
-        except Exception as failure:  # a stranger's net may raise anything, and the others go on
-            failed.append(Skipped(candidate.checkpoint.name, str(failure) or type(failure).__name__))
+    advance(progress, Phase.LOOK, 0, len(candidates))
+    results = workers(_attempted, glance, candidates, zoo, deadline, Unreported(progress))
+    for done, (candidate, seen) in enumerate(zip(candidates, results, strict=True), start=1):
+        if isinstance(seen, _Look):
+            looks.append(seen)
+        elif seen is not None:
+            failed.append(Skipped(candidate.checkpoint.name, seen))
         else:
-            if seen is None:
-                undone.append(Skipped(candidate.checkpoint.name, f"it was not looked at on {len(part)} rows"))
-            else:
-                looks.append(seen)
-    advance(progress, Phase.LOOK, len(candidates), len(candidates))
+            undone.append(Skipped(candidate.checkpoint.name, f"it was not looked at on {len(glance.part)} rows"))
+        advance(progress, Phase.LOOK, done, len(candidates))
     return looks, failed, undone
 
 
-def _look(
-    candidate: Candidate,
-    part: Sample,
-    known: Sample | None,
-    zoo: Zoo,
-    seed: int,
-    deadline: Deadline,
-    progress: Progress,
-) -> _Look:
+def _attempted(
+    glance: _Glance, candidate: Candidate, zoo: Zoo, deadline: Deadline, progress: Progress
+) -> _Look | str | None:
+    """A look at one, or why there is none; None where time does not do for it."""
+    look = partial(_look, candidate, glance, zoo, deadline)
+    try:
+        return deadline.attempt(look, progress, reserve=deadline.share(1 - RACE_SHARE))
+    except Exception as failure:  # a stranger's net may raise anything, and the others go on
+        return str(failure) or type(failure).__name__
+
+
+def _look(candidate: Candidate, glance: _Glance, zoo: Zoo, deadline: Deadline, progress: Progress) -> _Look:
+    part, known = glance.part, glance.known
     began = deadline.clock()
     encoded = zoo.encode(candidate.checkpoint.name, part, known=known, progress=progress)
     seconds = (deadline.clock() - began) / (len(part) - (0 if known is None else len(known)))
-    return _Look(candidate, screening_scores(encoded, part), _drawn(encoded, part, seed), seconds)
+    return _Look(candidate, screening_scores(encoded, part), _drawn(encoded, part, glance.seed), seconds)
 
 
 def screening_scores(encoded: Encoded, sample: Sample) -> Mapping[str, float]:

@@ -37,6 +37,7 @@ __all__ = [
     "DiskRequest",
     "ExportRequest",
     "Fetch",
+    "FetchDataRequest",
     "FetchRequest",
     "ForgetRequest",
     "HoldingsRequest",
@@ -239,6 +240,8 @@ class RecommendRequest(_OfSample):
     """Bytes that may be fetched for that."""
     suspects: Place | None = None
     """CSV to which labels in doubt are written."""
+    executor: Name = "local"
+    """Who probes: this process, or the workers of a Ray cluster."""
 
 
 class TuneRequest(_OfSample):
@@ -450,6 +453,22 @@ class FetchRequest(HoldingsRequest):
     names: Annotated[tuple[Name, ...], Field(min_length=1)]
 
 
+class FetchDataRequest(HoldingsRequest):
+    """Fetch a data set of a hub, tables alone, as a folder that is read like any other."""
+
+    kind = "data fetch"
+    hub: Name
+    """``organization/name[@revision]``."""
+    config: Name | None = None
+    """One of several configurations that it has."""
+    split: Name | None = None
+    """This split alone; else the training part, and the test part where there is one."""
+    label: Name | None = None
+    """The column of labels, where files lie inside the tables; else it is recognized."""
+    rows: Count = 20_000
+    """Rows of a part that are kept; of more a draw."""
+
+
 class SyncRequest(HoldingsRequest):
     """What has changed upstream; with a lock, bring the checkpoints up to what it names, offline."""
 
@@ -565,6 +584,7 @@ REQUESTS: Mapping[str, type[Request]] = {
         AddRequest,
         SearchRequest,
         FetchRequest,
+        FetchDataRequest,
         SyncRequest,
         RemoveRequest,
         DiskRequest,

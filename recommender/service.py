@@ -4,6 +4,7 @@
 the way and is asked between batches whether to go on. It gives the result, and keeps what is to be kept of it.
 """
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -27,6 +28,7 @@ from recommender.requests import (
     DiskRequest,
     ExportRequest,
     Fetch,
+    FetchDataRequest,
     FetchRequest,
     ForgetRequest,
     HoldingsRequest,
@@ -68,10 +70,12 @@ from recommender.serving.predict import Answer, answer
 from recommender.serving.promote import Promoted, promote
 from recommender.tuning.figures import benefit_curves
 from recommender.unprobed import within_budget
+from recommender.workers import open_workers
 from registry.cards import Checkpoint, Domain, Metric, Task
 from registry.errors import (
     AlreadyThere,
     CheckpointError,
+    ClusterLost,
     DiskFull,
     HubError,
     NotResumable,
@@ -82,6 +86,7 @@ from registry.errors import (
 )
 from registry.forms import from_json
 from registry.hub import Hub
+from registry.hub_data import HubData
 from registry.progress import Event, Phase, Progress
 from registry.sample import LIMIT, Sample
 from registry.upstream import fetch
@@ -169,6 +174,11 @@ def perform(request: SearchRequest, zoo: Zoo, observer: Observer = ..., *, job: 
 
 @overload
 def perform(request: FetchRequest, zoo: Zoo, observer: Observer = ..., *, job: str | None = ...) -> Fetched:
+    pass
+
+
+@overload
+def perform(request: FetchDataRequest, zoo: Zoo, observer: Observer = ..., *, job: str | None = ...) -> HubData:
     pass
 
 
@@ -321,23 +331,46 @@ def _recommend(request: RecommendRequest, zoo: Zoo, observer: Observer) -> Recom
         keep=request.keep,
         constraints=limits,
         effort=request.effort,
-        deadline=deadline,
         seed=request.sample.seed,
         progress=steps,
     )
-    advice = advise()
-    if not advice.undone and _fetched(request, advice, zoo, observer):
-        advice = advise()
+    try:
+        with open_workers(request.executor) as workers:
+            advice = advise(deadline=deadline, workers=workers)
+            if not advice.undone and _fetched(request, advice, zoo, observer):
+                advice = advise(deadline=deadline, workers=workers)
+    except ClusterLost as lost:
+        raise _to_be_gone_on_with(lost, advise, deadline, request, zoo) from lost
     if zoo.home.writable:
         zoo.keep(advice)
     return advice
+
+
+def _to_be_gone_on_with(
+    lost: ClusterLost,
+    advise: Callable[..., Recommendation],
+    deadline: Deadline,
+    request: RecommendRequest,
+    zoo: Zoo,
+) -> ClusterLost:
+    """The same failure, and how to go on: what is known without the cluster is kept as advice with much undone."""
+    if not zoo.home.writable:
+        return lost
+    part = advise(deadline=Deadline(deadline.seconds, interrupted=True))
+    zoo.keep(part)
+    place = shlex.quote(str(request.sample.path))
+    again = f"`transferzoo recommend {place} --continue {part.id} --executor {request.executor}`"
+    return ClusterLost(
+        lost.address, lost.why, f"What was computed is kept. Start the cluster again, and go on: {again}."
+    )
 
 
 def _gone_on(request: RecommendRequest, kept: Kept) -> RecommendRequest:
     """The request that kept advice is of, on the sample that is named now, for as much time as it is given now."""
     before = recommend_request(kept)
     sample = request.sample.model_copy(update={"seed": before.sample.seed})
-    return before.model_copy(update={"sample": sample, "time_budget": request.time_budget, "fetch": request.fetch})
+    now = {"time_budget": request.time_budget, "fetch": request.fetch, "executor": request.executor}
+    return before.model_copy(update={"sample": sample, **now})
 
 
 def _require_same(kept: Kept | None, sample: Sample) -> None:

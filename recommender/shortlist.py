@@ -21,6 +21,7 @@ from recommender.history import History
 from recommender.latency import latency
 from recommender.race import UNRACED, Race, race
 from recommender.results import Candidate, Distance, DomainDistance, Skipped
+from recommender.workers import Workers, in_this_process
 from registry.cards import Checkpoint
 from registry.errors import EstimatorError
 from registry.features import Features
@@ -73,6 +74,7 @@ def shortlist(  # noqa: PLR0913 - each says what is looked at, or how
     progress: Progress = silent,
     deadline: Deadline | None = None,
     looks: bool = True,
+    workers: Workers = in_this_process,
 ) -> Shortlist:
     """Choose at most ``keep`` checkpoints that win the race, beside at most `MOST_SEEN` that have seen rows.
 
@@ -92,7 +94,7 @@ def shortlist(  # noqa: PLR0913 - each says what is looked at, or how
         domain = declared.name if declared is not None else str(card.domain)
         candidates.append(Candidate(card, distance_of.get(domain), exposures.of(card)))
     known = history or History(())
-    run = partial(race, sample, zoo=zoo, keep=keep, seed=seed, progress=progress, deadline=deadline)
+    run = partial(race, sample, zoo=zoo, keep=keep, seed=seed, progress=progress, deadline=deadline, workers=workers)
     candidates.sort(key=lambda candidate: _hope(candidate, known))
     own = sorted((c for c in candidates if c.exposure is not None), key=lambda c: -_own_score(c.checkpoint))
     skipped += [

@@ -15,8 +15,15 @@
     ├── CacheDamaged               (ValueError)    kept features that are not what was kept
     ├── DiskFull                   (OSError)       no room where something is to be written, with the bytes missing
     ├── PortUnusable               (OSError)       a port on which nothing can be served
+    ├── SignInUnusable             (ValueError)    a page for others without a sound sign-in
     ├── MlflowUnusable             (OSError)       a store of MLflow that cannot be read
     ├── ExtraMissing               (ImportError)   a library of an optional extra is not installed
+    ├── ClusterError               (RuntimeError)  a Ray cluster
+    │   ├── ClusterAway            (ConnectionError)   none answers at its address
+    │   ├── ClusterRefused         (PermissionError)   its token is another
+    │   ├── ClusterLost            (ConnectionError)   it went away while it was at work
+    │   ├── ClusterOutOfRoom       (MemoryError)       of a worker's memory, or of the object store
+    │   └── ClusterUnusable                            it cannot carry out what it was sent
     ├── SampleError                (ValueError)    the user's data
     │   ├── PathMissing            (FileNotFoundError)
     │   ├── PathOutside            (PermissionError)   beyond the folders that a page may read
@@ -71,6 +78,8 @@
     │   ├── NotAHub                                a web page where a hub's answer should be
     │   ├── HubRedirected                          it leads to a host that is not allowed
     │   ├── HubDamaged                             files that are not what the hub says, twice
+    │   ├── NoTables               (ValueError)    a data set that is no tables
+    │   ├── HubDataTooLarge                        more of a data set than is fetched
     │   └── UnusableHubId          (ValueError)    no id, revision or file name of a hub
     ├── BadCard                    (ValueError)    a catalog file, with its key
     ├── BadLock                    (ValueError)    a lock of checkpoints that cannot be read
@@ -122,6 +131,12 @@ __all__ = [
     "BadWeights",
     "CacheDamaged",
     "CheckpointError",
+    "ClusterAway",
+    "ClusterError",
+    "ClusterLost",
+    "ClusterOutOfRoom",
+    "ClusterRefused",
+    "ClusterUnusable",
     "ColumnsOfNoRecords",
     "DeviceMissing",
     "DiskFull",
@@ -133,6 +148,7 @@ __all__ = [
     "GgufOnly",
     "HomeUnusable",
     "HubDamaged",
+    "HubDataTooLarge",
     "HubError",
     "HubGated",
     "HubMissing",
@@ -151,6 +167,7 @@ __all__ = [
     "NameTakenTwice",
     "NoCandidates",
     "NoItems",
+    "NoTables",
     "NoVariation",
     "NoWeights",
     "NotAFunction",
@@ -193,6 +210,7 @@ __all__ = [
     "SampleError",
     "ScopeMissing",
     "ShapeMismatch",
+    "SignInUnusable",
     "SingleClass",
     "TooFewRows",
     "TooManyNeighbors",
@@ -371,6 +389,17 @@ class PortUnusable(TransferZooError, OSError):
         super().__init__(f"port {port} cannot be used: {why}", "Name another: transferzoo picker --port PORT.")
 
 
+class SignInUnusable(TransferZooError, ValueError):
+    """A page for others whose sign-in is missing or unsafe."""
+
+    def __init__(self, file: Path | str, why: str) -> None:
+        self.file, self.why = str(file), why
+        super().__init__(
+            f"the page is not served to others: {file}: {why}",
+            "Write it as README's section on the picker shows (provider, client, secrets), for yourself alone.",
+        )
+
+
 class AccessError(TransferZooError, PermissionError):
     """A request that the service does not let in."""
 
@@ -461,6 +490,57 @@ class ExtraMissing(TransferZooError, ImportError):
         super().__init__(f"{library} is not installed", f'Run: pip install "transferzoo[{extra}]"')
 
 
+class ClusterError(TransferZooError, RuntimeError):
+    """A Ray cluster that does not do what it is asked to."""
+
+
+class ClusterAway(ClusterError, ConnectionError):
+    """No cluster answers at that address."""
+
+    def __init__(self, address: str, why: str) -> None:
+        self.address, self.why = address, why
+        super().__init__(
+            f"no Ray cluster can be used at {address}: {why}",
+            "Start one with `ray start --head`, correct RAY_ADDRESS, or unset it to start one on this machine.",
+        )
+
+
+class ClusterRefused(ClusterError, PermissionError):
+    """A cluster whose token is not the one that is held here, or which wants one where none is held."""
+
+    def __init__(self, address: str, why: str) -> None:
+        self.address, self.why = address, why
+        super().__init__(
+            f"the Ray cluster at {address} refuses the token: {why}",
+            "Set RAY_AUTH_MODE=token here as on every node, and give the cluster's own token in RAY_AUTH_TOKEN, in the "
+            "file that RAY_AUTH_TOKEN_PATH names, or in ~/.ray/auth_token.",
+        )
+
+
+class ClusterLost(ClusterError, ConnectionError):
+    """A cluster that went away while it was at work."""
+
+    def __init__(self, address: str, why: str, remedy: str = "Start it again, and run the same command again.") -> None:
+        self.address, self.why = address, why
+        super().__init__(f"the Ray cluster at {address} was lost: {why}", remedy)
+
+
+class ClusterOutOfRoom(ClusterError, MemoryError):
+    """A worker's memory, or the object store, is full."""
+
+    def __init__(self, what: str, remedy: str) -> None:
+        self.what = what
+        super().__init__(f"Ray is out of room: {what} is full", remedy)
+
+
+class ClusterUnusable(ClusterError):
+    """A cluster that cannot carry out what it was sent."""
+
+    def __init__(self, why: str, remedy: str) -> None:
+        self.why = why
+        super().__init__(f"the Ray cluster cannot do this: {why}", remedy)
+
+
 class SampleError(TransferZooError, ValueError):
     """The user's data cannot be used as they are."""
 
@@ -478,7 +558,7 @@ class PathOutside(SampleError, PermissionError):
 
     def __init__(self, path: Path | str, roots: Sequence[Path]) -> None:
         self.path, self.roots = str(path), tuple(roots)
-        allowed = " and ".join(map(str, roots))
+        allowed = " and ".join(map(str, roots)) or "no folder"
         super().__init__(
             f"{path} lies outside of what may be read here: {allowed}",
             "Start it with `--root DIR` to allow another folder.",
@@ -992,13 +1072,37 @@ class HubTooLarge(HubError):
         )
 
 
+class NoTables(HubError, ValueError):
+    """A data set of a hub without a table."""
+
+    def __init__(self, hub: str, script: str | None) -> None:
+        self.hub, self.script = hub, script
+        beside = "" if script is None else f", but a script, {script}, which is never run"
+        super().__init__(
+            f"{hub} holds no Parquet, CSV, TSV or JSON lines file{beside}",
+            f"The hub keeps tables of most data sets: {hub}@refs/convert/parquet; else fetch it yourself, and give its "
+            "folder.",
+        )
+
+
+class HubDataTooLarge(HubError):
+    """More of a data set than is fetched."""
+
+    def __init__(self, hub: str, size: int, most: int) -> None:
+        self.hub, self.size, self.most = hub, size, most
+        super().__init__(
+            f"{hub} has {size:,} bytes there; at most {most:,} are fetched",
+            "Take a smaller part (--split, --config), or fetch it yourself, and give its folder.",
+        )
+
+
 class UnusableHubId(HubError, ValueError):
     """No id, revision or file name that a hub may have."""
 
     def __init__(self, name: str, why: str) -> None:
         self.name, self.why = name, why
         super().__init__(
-            f"{name!r} is no checkpoint of a hub: {why}", "Write organization/name, or organization/name@revision."
+            f"{name!r} is no repository of a hub: {why}", "Write organization/name, or organization/name@revision."
         )
 
 

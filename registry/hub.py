@@ -22,7 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
@@ -58,6 +58,7 @@ from registry.statements import FOREIGN_WEIGHTS, MOST_HEADER, SHARD_INDEX
 __all__ = ["Hub", "HubModel", "Remote", "front_matter", "parse_hub_id", "small_files", "weight_files"]
 
 Returned = TypeVar("Returned")
+RepositoryKind = Literal["model", "dataset"]
 
 _ENDPOINT = "https://huggingface.co"
 _OWN_HOSTS = (".huggingface.co", ".hf.co")
@@ -147,13 +148,14 @@ class _Call:
 
 
 class Hub:
-    """One hub, as ``HF_ENDPOINT``, ``HF_TOKEN``, ``HF_HOME`` and ``HF_HUB_OFFLINE`` have it at this moment.
+    """Models or data sets of a hub, as ``HF_ENDPOINT``, ``HF_TOKEN``, ``HF_HOME`` and ``HF_HUB_OFFLINE`` have it now.
 
     ``TRANSFERZOO_HUB_HOSTS`` names more hosts (``host`` or ``host:port``, with commas) that it may lead to,
     ``TRANSFERZOO_HUB_SECONDS`` how long an answer may take.
     """
 
-    def __init__(self, *, patience: float | None = None, stall: float = _STALL) -> None:
+    def __init__(self, *, kind: RepositoryKind = "model", patience: float | None = None, stall: float = _STALL) -> None:
+        self.kind = kind
         self.endpoint = (os.environ.get("HF_ENDPOINT") or _ENDPOINT).rstrip("/")
         self.offline = any(_is_true(os.environ.get(name)) for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"))
         own = urlsplit(self.endpoint).netloc.rpartition("@")[2]
@@ -179,13 +181,19 @@ class Hub:
         """
         _require_id(hub, revision)
         self._require_online(f"{hub}@{revision}")
-        info = self._request(lambda api: api.model_info(hub, revision=revision), f"repository {hub}@{revision}", hub)
+        info = self._request(
+            lambda api: api.repo_info(hub, revision=revision, repo_type=self.kind),
+            f"repository {hub}@{revision}",
+            self._titled(hub),
+        )
         commit = str(info.sha or "")
         if not _COMMIT.fullmatch(commit):
             raise NotAHub(_bare(self.endpoint), f"it names no commit of {hub}")
         now = info.id if isinstance(info.id, str) and _ID.fullmatch(info.id) else hub
         listed = self._request(
-            lambda api: list(_at_most(api.list_repo_tree(now, recursive=True, revision=commit), _MOST_FILES)),
+            lambda api: list(
+                _at_most(api.list_repo_tree(now, recursive=True, revision=commit, repo_type=self.kind), _MOST_FILES)
+            ),
             f"repository {now}@{commit[:12]}",
             hub,
         )
@@ -230,9 +238,13 @@ class Hub:
                 raise HubDamaged(hub, [file.name for file in wrong], _quarantine(folder, wrong, aside))
         return folder
 
+    def _titled(self, hub: str) -> str:
+        """A repository's id as its page has it."""
+        return hub if self.kind == "model" else f"{self.kind}s/{hub}"
+
     def snapshot(self, hub: str, commit: str) -> Path:
         """The folder of the cache in which a repository's files at a commit lie, there or not."""
-        return self.cache / f"models--{hub.replace('/', '--')}" / "snapshots" / commit
+        return self.cache / f"{self.kind}s--{hub.replace('/', '--')}" / "snapshots" / commit
 
     def parts(self, hub: str, commit: str, files: Sequence[HubFile]) -> tuple[Path, ...]:
         """What is there of files that were not fetched to their end."""
@@ -355,13 +367,26 @@ class Hub:
                     self._go_on(api, hub, commit, file, blobs)
             names = [file.name for file in files]
             return str(
-                api.snapshot_download(hub, revision=commit, cache_dir=self.cache, allow_patterns=names, max_workers=4)
+                api.snapshot_download(
+                    hub,
+                    repo_type=self.kind,
+                    revision=commit,
+                    cache_dir=self.cache,
+                    allow_patterns=names,
+                    max_workers=4,
+                )
             )
 
         try:
             with disk_full_named(self.cache, size - have()):
                 self._request(
-                    work, f"repository {hub}@{commit[:12]}", hub, stalling=True, progress=progress, size=size, have=have
+                    work,
+                    f"repository {hub}@{commit[:12]}",
+                    self._titled(hub),
+                    stalling=True,
+                    progress=progress,
+                    size=size,
+                    have=have,
                 )
         except BaseException as failure:
             for left in blobs.glob("*.incomplete"):
@@ -379,7 +404,7 @@ class Hub:
         It goes by the ETag that the hub gives it now: of a file that is another since, nothing is gone on with.
         """
         client = _client()
-        address = client.hf_hub_url(hub, file.name, revision=commit, endpoint=self.endpoint)
+        address = client.hf_hub_url(hub, file.name, repo_type=self.kind, revision=commit, endpoint=self.endpoint)
         tag = str(api.get_hf_file_metadata(url=address).etag)
         if not _TAG.fullmatch(tag):
             raise NotAHub(_bare(self.endpoint), f"it gives {file.name} of {hub} no ETag")

@@ -31,6 +31,7 @@ class Phase(StrEnum):
     ENCODE = "encode with"
     BASELINE = "no transfer:"
     LOOK = "first look at every checkpoint"
+    PROBE = "probe on the cluster"
     DISTANCES = "exact distances"
     TRY = "try a few batches"
     TRIAL = "try the finalists:"

@@ -34,6 +34,7 @@ LATE_IMPORTS = {
     "ui/cli.py": 1,  # what reads the version of a distribution, where that is asked for
     "ui/context.py": 1,  # SQLAlchemy and NumPy, when a registry is opened: no help waits for them
     "ui/job_queue.py": 1,  # torch, to resolve a device
+    "ui/hub_paths.py": 1,  # what asks a hub: no help waits for it
     "ui/present.py": 1,  # torch, and what checks: no help waits for the latter, and what is refused not for torch
     "ui/serving.py": 1,  # Streamlit, which reads the folder it stands in when it is imported
     "ui/views/pick.py": 1,  # what draws SVG, for documents that are downloaded

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import json
 import os
 import secrets
 from collections.abc import Iterable, Mapping
@@ -10,9 +11,11 @@ from pathlib import Path
 from registry.errors import PathOutside
 
 __all__ = [
+    "ADMITTED",
     "ROOTS",
     "STARTED_IN",
     "TOKEN",
+    "admitted",
     "browser_of",
     "is_admitted",
     "is_below",
@@ -27,6 +30,8 @@ TOKEN = "TRANSFERZOO_PICKER_TOKEN"  # noqa: S105 - the variable's name
 """The environment variable in which the server hands the token to the page: a command line can be read by all."""
 STARTED_IN = "TRANSFERZOO_STARTED_IN"
 """The environment variable that names the folder in which paths typed on the page begin."""
+ADMITTED = "TRANSFERZOO_ADMITTED"
+"""The environment variable with who is let in once signed in, as JSON; set where others reach the page."""
 ROOTS = "TRANSFERZOO_ROOTS"
 """The environment variable that names the folders below which the page may read."""
 
@@ -40,6 +45,12 @@ def is_admitted(shown: str | None) -> bool:
     """Whether that is the token, compared in constant time; where the server has none, nobody is admitted."""
     token = os.environ.get(TOKEN, "")
     return bool(token) and hmac.compare_digest(token.encode(), (shown or "").encode())
+
+
+def admitted() -> tuple[str, ...] | None:
+    """Patterns of who is let in once signed in; None where the page is for this machine alone, and a token admits."""
+    stated = os.environ.get(ADMITTED)
+    return None if stated is None else tuple(json.loads(stated))
 
 
 def owner_of(name: str) -> str:
@@ -63,8 +74,13 @@ def browser_of(cookies: Mapping[str, str]) -> str | None:
 
 
 def roots() -> tuple[Path, ...]:
-    """The folders below which the page may read: those that were named, else the home and where it was started."""
+    """The folders below which the page may read: those that were named, else the home and where it was started.
+
+    Where others reach the page there are none but those that were named.
+    """
     named = [Path(root) for root in os.environ.get(ROOTS, "").split(os.pathsep) if root]
+    if admitted() is not None:
+        return tuple(dict.fromkeys(named))
     return tuple(dict.fromkeys(named or (Path.home(), _started_in())))
 
 

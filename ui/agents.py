@@ -16,12 +16,13 @@ from mcp_types import ToolAnnotations
 
 from recommender.checks import check_request, require_advice
 from recommender.observer import Observer
-from recommender.requests import PredictRequest, RecommendRequest, Request, SampleRequest, TuneRequest
+from recommender.requests import PredictRequest, RecommendRequest, Request, SampleRequest, choice_request
 from recommender.runs.folder import RunState, find_run
 from recommender.service import perform, read_sample
-from registry.cards import Checkpoint, JobRecord
+from registry.cards import Checkpoint, JobRecord, Task
 from registry.errors import PathOutside, TransferZooError, UnknownName
 from registry.forms import to_json
+from registry.spans import OUTSIDE
 from registry.zoo import Zoo
 from ui import job_queue
 from ui.access import is_below
@@ -31,6 +32,8 @@ __all__ = ["create_server"]
 _Plain = dict[str, Any]
 _MOST = 20
 """Rows of a list that an answer holds."""
+_BESIDE = ("labels", "groups", "test", "unlabelled")
+"""Other places that a sample is read from."""
 _READS = ToolAnnotations(read_only_hint=True, open_world_hint=False)
 _QUEUES = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
 _INSTRUCTIONS = """\
@@ -89,9 +92,14 @@ class _Tools:
         shown = sorted(matching, key=lambda card: (card.parameters or 0, card.name))[: max(1, min(limit, _MOST))]
         return {"matching": len(matching), "checkpoints": [_brief(card) for card in shown]}
 
-    def inspect_data(self, path: str, text: str | None = None, label: str | None = None) -> _Plain:
-        """What lies at a folder, zip or table: modality, task, rows, classes, and what is odd in it."""
-        form = read_sample(self._sample(path, text, label), Observer()).to_dict()
+    def inspect_data(
+        self, path: str, text: str | None = None, label: str | None = None, text2: str | None = None
+    ) -> _Plain:
+        """What lies at a folder, zip or table: modality, task, rows, classes, and what is odd in it.
+
+        ``text``, ``label`` and, of pairs, ``text2`` name columns.
+        """
+        form = read_sample(self._sample(path, text, label, text2), Observer()).to_dict()
         counts = Counter(form["counts"])
         names = ("name", "modality", "task", "metric", "rows", "test_rows", "groups")
         health = {name: value for name, value in form["health"].items() if name not in {"unreadable_items", "pairs"}}
@@ -109,10 +117,11 @@ class _Tools:
         max_parameters: int | None = None,
         text: str | None = None,
         label: str | None = None,
+        text2: str | None = None,
     ) -> _Plain:
         """Queue advice on the data at a path: which checkpoint to start from, what to freeze. Gives a job."""
-        request = RecommendRequest(sample=self._sample(path, text, label), keep=keep, max_parameters=max_parameters)
-        return self._queue(request)
+        sample = self._sample(path, text, label, text2)
+        return self._queue(RecommendRequest(sample=sample, keep=keep, max_parameters=max_parameters))
 
     def explain(self, recommendation: str, place: int = 1) -> _Plain:
         """The verdict of advice, its choices in brief, and all reasons of the choice at a place (1 is the best)."""
@@ -141,16 +150,11 @@ class _Tools:
     def tune(self, recommendation: str, path: str, place: int = 1) -> _Plain:
         """Queue the fine-tuning of a choice of advice on the data that it was made for. Gives a job."""
         advice = require_advice(self._zoo, recommendation)
-        chosen = _at(advice["choices"], place)
-        columns = advice["sample"].get("columns") or {}
-        return self._queue(
-            TuneRequest(
-                sample=self._sample(path, columns.get("text"), columns.get("label")),
-                recommendation=advice["id"],
-                checkpoint=chosen["checkpoint"],
-                strategy=chosen["strategy"],
-            )
-        )
+        _at(advice["choices"], place)
+        request = choice_request(advice, place - 1)
+        beside = {name: value for name in _BESIDE if (value := getattr(request.sample, name)) is not None}
+        inside = {name: self._inside(str(value)) for name, value in {**beside, "path": path}.items()}
+        return self._queue(request.model_copy(update={"sample": request.sample.model_copy(update=inside)}))
 
     def run_status(self, name: str) -> _Plain:
         """How a job or a run stands: fraction done, then the id of its advice or run, expected and realized score."""
@@ -172,16 +176,21 @@ class _Tools:
         }
 
     def predict(self, run: str, path: str) -> _Plain:
-        """What a finished run says of the items at a path: how often each class, and the first rows."""
+        """What a finished run says of the items at a path: how often each class, and the first rows.
+
+        Where it labels words, how often each kind is there, and what is of one kind in the first rows.
+        """
         request = PredictRequest(run=run, path=self._inside(path))
         check_request(request, self._zoo)
         answer = perform(request, self._zoo).to_dict()
         rows = answer["rows"]
-        counts = Counter(str(row["prediction"]) for row in rows)
+        tagged = answer["task"] == Task.TOKEN_CLASSIFICATION
+        counts = Counter(kind for row in rows for kind in (_kinds(row) if tagged else [str(row["prediction"])]))
+        names = ("file", "spans" if tagged else "prediction", "confidence")
         return {
             "rows": len(rows),
             "predictions": dict(counts.most_common(_MOST)),
-            "first": [{name: row[name] for name in ("file", "prediction", "confidence")} for row in rows[:_MOST]],
+            "first": [{name: row[name] for name in names} for row in rows[:_MOST]],
             "judged": answer["judged"],
             "skipped": len(answer["skipped"]),
         }
@@ -194,8 +203,8 @@ class _Tools:
         """All that is known of a checkpoint."""
         return dict(to_json(self._zoo.checkpoint(checkpoint)))
 
-    def _sample(self, path: str, text: str | None, label: str | None) -> SampleRequest:
-        return SampleRequest(path=self._inside(path), text=text, label=label)
+    def _sample(self, path: str, text: str | None, label: str | None, text2: str | None) -> SampleRequest:
+        return SampleRequest(path=self._inside(path), text=text, label=label, text2=text2)
 
     def _inside(self, path: str) -> Path:
         """The path, which must lie below one of the roots, links followed."""
@@ -214,6 +223,11 @@ def _at(choices: Sequence[Mapping[str, Any]], place: int) -> Mapping[str, Any]:
     if not 0 < place <= len(choices):
         raise UnknownName("place", str(place), [str(one) for one in range(1, len(choices) + 1)])
     return choices[place - 1]
+
+
+def _kinds(row: Mapping[str, Any]) -> list[str]:
+    """The kind of each span of a row; of plain tags each that is not outside."""
+    return [span["kind"] for span in row["spans"]] or [tag for tag in row["prediction"].split() if tag != OUTSIDE]
 
 
 def _text(card: Checkpoint) -> str:

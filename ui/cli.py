@@ -52,7 +52,7 @@ class _Commands(LazyGroup):
         ),
         "picker": (
             "ui.commands.maintenance:picker",
-            "Serve the picker: a page on this machine, and for this machine alone.",
+            "Serve the picker: a page on this machine, for this machine alone unless others are let in.",
         ),
         "open": (
             "ui.commands.maintenance:open_page",
@@ -67,6 +67,7 @@ class _Commands(LazyGroup):
             "Serve tools to agents (Model Context Protocol): search, inspect, recommend, explain, compare, predict.",
         ),
         "zoo": ("ui.commands.zoo:app", "The checkpoints that the registry knows."),
+        "data": ("ui.commands.data:app", "Data sets of a hub."),
         "domains": ("ui.commands.domains:app", "The source domains that the registry knows."),
         "runs": ("ui.commands.runs:app", "What became of earlier fine-tunings."),
         "history": ("ui.commands.history:app", "What is known of checkpoints: measured here, or by others."),

@@ -6,10 +6,18 @@ import typer
 from rich.console import RenderableType
 
 from recommender import holdings
-from recommender.requests import AddRequest, FetchRequest, HoldingsRequest, When
+from recommender.requests import (
+    AddRequest,
+    FetchRequest,
+    HoldingsRequest,
+    RecommendRequest,
+    SampleRequest,
+    When,
+)
 from recommender.results import Imported, OutcomeSource
 from registry.cards import Checkpoint
 from registry.forms import to_json
+from registry.hub_data import HubData
 from ui import offers, remotes, render
 from ui.context import CommandContext
 from ui.reproduce import as_command
@@ -26,7 +34,7 @@ _REPORTS: Mapping[type, Callable[[render.Json], RenderableType]] = {
 """What is said of a result, where that is all."""
 
 
-def present_holdings(context: CommandContext, request: HoldingsRequest) -> None:
+def present_holdings(context: CommandContext, request: HoldingsRequest) -> None:  # noqa: PLR0912 - one case a kind
     """Perform a request about what the registry holds, and say what comes of it; nothing that learns is loaded.
 
     Raises:
@@ -44,7 +52,10 @@ def present_holdings(context: CommandContext, request: HoldingsRequest) -> None:
     if type(result) in _REPORTS:
         context.print(_REPORTS[type(result)](record))
     match result:
+        case holdings.Removed():
+            context.finish({"removed": result.checkpoint})
         case holdings.Searched():
+            context.finish({"found": record["found"]})
             context.print(remotes.models_table(record["found"]))
             for card in result.added:
                 context.print(_registered(context, card))
@@ -56,6 +67,11 @@ def present_holdings(context: CommandContext, request: HoldingsRequest) -> None:
                 context.print(_registered(context, card))
             if record["failed"]:
                 context.print(remotes.unfetched_report(record["failed"]))
+        case HubData():
+            context.finish(record)
+            context.print(remotes.data_report(record))
+            again = RecommendRequest(sample=SampleRequest(path=result.path))
+            print_next(context.terminal, [as_command(again, context.home)])
         case holdings.Upstream():
             context.print(remotes.changes_report(record["changes"]))
             form = record["changes"]

@@ -1,7 +1,8 @@
 """The job queue: requests, and the processes that perform them, one worker a lane.
 
 Every device is a lane and carries out one tuning at a time. Advice has a lane of its own, ``advice``: seconds of it
-need not wait behind an hour of tuning; and what is done with runs and with the registry another, ``uses``. A worker
+need not wait behind an hour of tuning; what is done with runs and with the registry another, ``uses``; and searches of
+a hub a third, ``searches``. A worker
 gives each job a process; where the worker is killed that process goes on, and the next worker of the lane waits for it.
 """
 
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 from filelock import FileLock, Timeout
 
-from recommender.requests import RecommendRequest, Request, TuneRequest, place_of
+from recommender.requests import RecommendRequest, Request, SearchRequest, TuneRequest, place_of
 from registry.errors import UnknownName
 from registry.home import Home
 
@@ -32,6 +33,7 @@ __all__ = [
     "ADVICE",
     "OVER",
     "QUEUED",
+    "SEARCHES",
     "USES",
     "enqueue",
     "ensure_worker",
@@ -47,7 +49,21 @@ ADVICE = "advice"
 """The lane of recommendations."""
 USES = "uses"
 """The lane of what is done with runs and with the registry: predictions, exports, fetching."""
-QUEUED = ("recommend", "tune", "predict", "export", "zoo promote", "zoo add", "zoo fetch", "domains add")
+SEARCHES = "searches"
+"""The lane of searches of a hub: nobody waits for them behind what is fetched."""
+QUEUED = (
+    "recommend",
+    "tune",
+    "predict",
+    "export",
+    "zoo promote",
+    "zoo add",
+    "zoo fetch",
+    "zoo search",
+    "zoo remove",
+    "data fetch",
+    "domains add",
+)
 """Kinds of requests that are queued."""
 OVER = frozenset({"finished", "failed", "cancelled", "lost"})
 
@@ -90,16 +106,16 @@ def enqueue(zoo: "Zoo", request: Request, *, owner: str = "") -> "JobRecord":
 def _lane(request: Request) -> str:
     if isinstance(request, TuneRequest):
         return lane_of(request.device)
-    return ADVICE if isinstance(request, RecommendRequest) else USES
+    return ADVICE if isinstance(request, RecommendRequest) else SEARCHES if isinstance(request, SearchRequest) else USES
 
 
 def lane_of(device: str) -> str:
-    """The lane of a device, or one of `ADVICE` and `USES`.
+    """The lane of a device, or one of `ADVICE`, `USES` and `SEARCHES`.
 
     Raises:
         DeviceMissing: there is no such device.
     """
-    if device in {ADVICE, USES, "cpu"}:
+    if device in {ADVICE, USES, SEARCHES, "cpu"}:
         return device
     from recommender.runs.devices import resolve  # noqa: PLC0415 - loads torch
 

@@ -7,7 +7,7 @@ __all__ = ["COMMAND_PANELS", "EXAMPLES", "OPTION_PANELS", "READING"]
 COMMAND_PANELS: Mapping[str, tuple[str, ...]] = {
     "From a sample to a model": ("demo", "recommend", "tune", "predict", "export"),
     "Look closer": ("picker", "open", "benefit", "distance"),
-    "What is known": ("zoo", "domains", "runs", "history", "queue"),
+    "What is known": ("zoo", "data", "domains", "runs", "history", "queue"),
     "For others, and upkeep": ("serve", "keys", "mcp", "doctor"),
 }
 """Commands by the panel of help that they stand in."""
@@ -64,6 +64,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "demo": ("demo", "demo text"),
     "recommend": (
         "recommend my-images",
+        "recommend hub:stanfordnlp/imdb --limit 5000",
         "recommend reviews.csv --text review --label stars -v",
         "recommend my-images --max-parameters 5000000 --time-budget 5min",
     ),
@@ -73,7 +74,11 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "export": ("export latest exported", "export latest exported --onnx"),
     "distance": ("distance my-images cifar10", "distance my-images other-images --metric classifier"),
     "doctor": ("doctor", "doctor --repair"),
-    "picker": ("picker", "picker --root /data --no-browser"),
+    "picker": (
+        "picker",
+        "picker --root /data --no-browser",
+        "picker --allow-remote --admit *@example.org --root /data",
+    ),
     "open": ("open resnet-photos",),
     "serve": ("serve --port 8600",),
     "mcp": ("mcp --root /data --allow-tune",),
@@ -87,6 +92,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "zoo promote": ("zoo promote latest flowers-net",),
     "zoo lock": ("zoo lock zoo.lock",),
     "zoo sync": ("zoo sync", "zoo sync --locked zoo.lock"),
+    "data fetch": ("data fetch stanfordnlp/imdb --rows 5000", "data fetch uoft-cs/cifar10 --split test"),
     "domains list": ("domains list --csv",),
     "domains near": ("domains near my-images --most 5",),
     "domains add": ("domains add x-rays --family medical",),

@@ -29,13 +29,18 @@ def _tidy(home: str) -> int:  # noqa: ARG001 - the home keys the cache
 
 
 st.set_page_config(page_title="transferzoo", page_icon=_icon(), layout="wide")
-token = st.query_params.get("token") or st.session_state.get("token")
-if not access.is_admitted(token):
-    st.error("This page is shown to whoever has its whole address, as `transferzoo picker` prints it.")
-    st.stop()
-st.session_state["token"] = token
-if st.query_params.get("token") != token:  # a link to another page carries none, and a reload needs one
-    st.query_params["token"] = str(token)
+let_in = access.admitted()
+if let_in is not None:
+    parts.require_sign_in(let_in)
+    st.session_state["token"] = ""
+else:
+    token = st.query_params.get("token") or st.session_state.get("token")
+    if not access.is_admitted(token):
+        st.error("This page is shown to whoever has its whole address, as `transferzoo picker` prints it.")
+        st.stop()
+    st.session_state["token"] = token
+    if st.query_params.get("token") != token:  # a link to another page carries none, and a reload needs one
+        st.query_params["token"] = str(token)
 pages = {
     "pick": st.Page(pick.pick_page, title="Pick", url_path="pick", icon=":material/flag:", default=True),
     "tune": st.Page(tune.tune_page, title="Tune", url_path="tune", icon=":material/tune:"),
@@ -58,3 +63,5 @@ _tidy(str(zoo.home.root))
 page.run()
 with st.sidebar:
     parts.queued(zoo)
+    if let_in is not None:
+        parts.signed_in()

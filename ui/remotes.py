@@ -13,6 +13,8 @@ from ui.render.parts import cut, give_way, keep_ids, new_table
 __all__ = [
     "added_report",
     "changes_report",
+    "data_report",
+    "data_words",
     "models_table",
     "removed_line",
     "unfetched_report",
@@ -86,6 +88,24 @@ def removed_line(row: Mapping[str, Any]) -> RenderableType:
     name = shown(row["checkpoint"])
     what = f"What nothing used of {name} is removed" if "/" in name else f"{name} is forgotten"
     return Text(f"{what}; {row['freed']:,} bytes were freed.")
+
+
+def data_report(data: Mapping[str, Any]) -> RenderableType:
+    """A data set that was fetched: its license, what each part is, its columns."""
+    lines = [
+        Text.assemble((shown(data["hub"]), "bold"), f" at {data['commit'][:12]}, license {shown(data['license'])}")
+    ]
+    lines += [Text(words) for words in data_words(data)]
+    return Group(*lines, Text(shown(data["path"]), "dim", overflow="fold"))
+
+
+def data_words(data: Mapping[str, Any]) -> list[str]:
+    """What each part of a fetched data set is, and the columns that it has, a line each."""
+    lines = []
+    for part, rows in sorted(data["rows"].items(), reverse=True):  # train, then test
+        drawn = "" if rows == data["of"][part] else f", a draw of {data['of'][part]:,}"
+        lines.append(f"{part}: {rows:,} rows of the split {shown(data['splits'][part])}{drawn}")
+    return [*lines, f"columns: {', '.join(map(shown, data['columns']))}"]
 
 
 def changes_report(rows: Sequence[Mapping[str, Any]]) -> RenderableType:

@@ -20,25 +20,24 @@ from urllib.parse import quote
 
 from registry.errors import PortUnusable
 from registry.home import Home
-from ui.access import ROOTS, STARTED_IN, TOKEN, new_token
+from ui.access import ADMITTED, ROOTS, STARTED_IN, TOKEN, new_token
 from ui.uploads import MOST_SECONDS, clear_own_uploads, clear_uploads
 
 if TYPE_CHECKING:
     from registry.zoo import Zoo
+    from ui.sign_in import SignIn
 
-__all__ = ["PINNED", "located", "require_free", "running", "serve", "show"]
+__all__ = ["HOST", "PINNED", "located", "require_free", "running", "serve", "show"]
 
 HOST = "127.0.0.1"
 _ADDRESS = "picker.json"
 """Where in the home the address of the picker that serves it stands, for this user alone."""
 PINNED = (
-    f"--server.address={HOST}",
     "--server.enableCORS=true",
     "--server.enableXsrfProtection=true",
     f"--server.corsAllowedOrigins=http://{HOST}",
     f"--server.allowedHosts={HOST}",
     "--server.allowedHosts=localhost",
-    "--server.xsrfCookieSameSite=strict",
     "--server.enableAgentApi=false",
     "--server.enableStaticServing=false",
     "--server.baseUrlPath=",
@@ -47,17 +46,16 @@ PINNED = (
     "--server.runOnSave=false",
     "--server.headless=true",
     "--browser.gatherUsageStats=false",
-    f"--browser.serverAddress={HOST}",
     "--client.showErrorDetails=none",
     "--client.toolbarMode=minimal",
     f"--client.allowedOrigins=http://{HOST}",
     "--global.developmentMode=false",
     "--logger.hideWelcomeMessage=true",
 )
-"""What no config file may change."""
+"""What no config file may change, wherever it is served."""
 
 
-def require_free(port: int) -> None:
+def require_free(port: int, host: str = HOST) -> None:
     """A page can be served there.
 
     Raises:
@@ -66,7 +64,7 @@ def require_free(port: int) -> None:
     with socket.socket() as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            trial.bind((HOST, port))
+            trial.bind((host, port))
         except OSError as cause:
             raise PortUnusable(port, cause.strerror or str(cause)) from cause
 
@@ -79,13 +77,16 @@ def serve(
     announce: Callable[[str], None],
     roots: Sequence[Path] = (),
     place: Mapping[str, str] | None = None,
+    sign_in: "SignIn | None" = None,
+    host: str = HOST,
 ) -> None:
     """Serve the page until this process is ended; ``place`` is what it is opened on.
 
-    Typed paths are read below ``roots``, else below the user's home and the folder that this was started in.
+    Typed paths are read below ``roots``, else below the user's home and the folder that this was started in. With
+    ``sign_in`` whoever is let in sees it, at the address that it names, and there are no roots but those named.
     """
     token = new_token()
-    address = f"http://{HOST}:{port}/?token={token}"
+    address = f"http://{HOST}:{port}/?token={token}" if sign_in is None else f"{sign_in.origin}/"
     page = Path(__file__).with_name("picker.py")
     os.environ |= {
         "TRANSFERZOO_HOME": str(zoo.home.root),
@@ -93,6 +94,8 @@ def serve(
         STARTED_IN: str(Path.cwd()),
         ROOTS: os.pathsep.join(str(root.expanduser().absolute()) for root in roots),
     }
+    if sign_in is not None:
+        os.environ[ADMITTED] = json.dumps(sign_in.admitted)
     os.chdir(zoo.home.root)
     _write_privately(zoo.home.root / _ADDRESS, json.dumps({"address": address, "port": port}))
     address = located(address, place or {})
@@ -103,10 +106,26 @@ def serve(
     from streamlit.web.cli import main as streamlit  # noqa: PLC0415 - reads the folder it stands in when it is imported
 
     try:
-        streamlit(["run", str(page), f"--server.port={port}", *PINNED], prog_name="streamlit", standalone_mode=False)
+        settings = [f"--server.port={port}", *PINNED, *_reached(sign_in, host)]
+        streamlit(["run", str(page), *settings], prog_name="streamlit", standalone_mode=False)
     finally:
         (zoo.home.root / _ADDRESS).unlink(missing_ok=True)
         clear_own_uploads(zoo)
+
+
+def _reached(sign_in: "SignIn | None", host: str) -> list[str]:
+    """How the page is reached: from this machine alone, or as its sign-in has it."""
+    if sign_in is None:
+        return [f"--server.address={HOST}", f"--browser.serverAddress={HOST}", "--server.xsrfCookieSameSite=strict"]
+    return [
+        f"--server.address={host}",
+        f"--browser.serverAddress={sign_in.host}",
+        f"--server.corsAllowedOrigins={sign_in.origin}",
+        f"--server.allowedHosts={sign_in.host}",
+        f"--client.allowedOrigins={sign_in.origin}",
+        f"--secrets.files={sign_in.file}",
+        "--server.xsrfCookieSameSite=lax",
+    ]
 
 
 def running(home: Home) -> str | None:
@@ -121,7 +140,8 @@ def running(home: Home) -> str | None:
 
 def located(address: str, place: Mapping[str, str]) -> str:
     """The address of a place on the page."""
-    return "&".join([address, *(f"{quote(name)}={quote(value)}" for name, value in place.items())])
+    words = "&".join(f"{quote(name)}={quote(value)}" for name, value in place.items())
+    return f"{address}{'&' if '?' in address else '?'}{words}" if words else address
 
 
 def show(home: Home, address: str) -> None:

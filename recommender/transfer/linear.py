@@ -389,9 +389,15 @@ def _ridge_probabilities(
 def _ridge_softmax(
     thin: Decomposition, columns: Float64[np.ndarray, "n c"], units: Int[np.ndarray, " n"]
 ) -> tuple[Float64[np.ndarray, "c d"], Float64[np.ndarray, " c"]]:
-    """Weight and bias of a ridge's values, as sharp as makes the rows left out in training likeliest by softmax."""
+    """Weight and bias of a ridge's values, as sharp as makes the rows left out in training likeliest by softmax.
+
+    A class that one unit alone has is not counted: it is unknown where that unit is left out.
+    """
     penalty, predicted = _best_on_path(thin, columns, units)
-    likelihood = [np.log(np.maximum(_softmax(predicted * sharp)[columns > 0], 1e-12)).sum() for sharp in _SHARPNESS]
+    counted = np.array([len(np.unique(units[column > 0])) > 1 for column in columns.T])
+    likelihood = [
+        _Link.TOGETHER.likelihood(_softmax(predicted * sharp), columns, 1e-12, counted)[0] for sharp in _SHARPNESS
+    ]
     mean = columns.mean(axis=0)
     weight = thin.right @ ((np.sqrt(thin.squares) / (thin.squares + penalty))[:, None] * thin.project(columns - mean))
     sharpness = _SHARPNESS[int(np.argmax(likelihood))]

@@ -55,6 +55,8 @@ class Words:
     """Of conversions (`Item.kinds`) that lose something of an item, what is lost: a sample's health warns of it."""
     reduced: str = "inputs are made smaller"
     """What becomes of inputs beyond the size that is used."""
+    converted: str = "read with"
+    """What stands before the conversions of a sample's items and their numbers: ``converted to RGB``."""
     rivals: tuple[str, ...] = ()
     """Other features of no transfer, which training rows choose between: ``oriented gradients``."""
 

@@ -243,15 +243,17 @@ def _of_parquet(path: Path) -> Iterator[tuple[int, TableRecord]]:
 
 
 def _class_names(stated: bytes | None) -> dict[str, list[str]]:
-    """Names of the classes in columns of lists, as the library datasets states them in what it writes."""
+    """Names of the classes of columns, and of those of lists, as the library datasets states them in what it writes."""
     with suppress(ValueError, KeyError, TypeError, AttributeError):
         features = json.loads(stated or b"{}")["info"]["features"]
-        inner = {name: feature.get("feature") for name, feature in features.items()}
+        inner = {name: feature.get("feature", feature) for name, feature in features.items()}
         return {name: of["names"] for name, of in inner.items() if isinstance(of, dict) and "names" in of}
     return {}
 
 
 def _by_name(numbers: object, names: list[str]) -> object:
+    if isinstance(numbers, int) and 0 <= numbers < len(names):
+        return names[numbers]
     if not isinstance(numbers, list) or not all(isinstance(n, int) and 0 <= n < len(names) for n in numbers):
         return numbers
     return [names[number] for number in numbers]

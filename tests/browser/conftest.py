@@ -78,6 +78,13 @@ def page(browser: Browser) -> Page:
     return page
 
 
+def opened(page: Page, question: str) -> None:
+    """Open what stands behind an answer."""
+    summary = page.locator("summary").filter(has_text=f"{question}:")
+    summary.click()
+    expect(page.locator("details[open]").filter(has=summary)).to_be_visible()
+
+
 def choose(page: Page, label: str, place: int) -> str:
     """Selects an option by the keyboard, and its text: a list may open beyond the screen."""
     selection = page.get_by_label(label)

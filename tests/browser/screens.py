@@ -16,7 +16,7 @@ from tests.browser.conftest import CHROMIUM, SWITCHES, Served, served
 from tests.servers import ROOT
 
 KEPT = ROOT / "ui" / "screens"
-WIDE, HIGH = 1280, 860
+WIDE, HIGH = 1280, 1240
 COLORS = 64
 """Of a picture: few enough for it to be small, and enough to be read."""
 
@@ -24,7 +24,7 @@ COLORS = 64
 def draw(page: Page, one: Served) -> None:
     """The advice on the demo's sample, and the domains of images."""
     page.goto(one.address)
-    page.get_by_role("heading", name="What it costs").wait_for()
+    page.get_by_text("What it costs").wait_for()
     shoot(page, "pick")
     page.goto(one.at(domain="imagenet_sample"))
     page.get_by_role("heading", name="Nearest of one").wait_for()

@@ -13,6 +13,15 @@ from tests.ui.pictures import write_stripes
 pytestmark = pytest.mark.browser
 
 PAGES = ("Pick", "Tune", "Zoo", "Domains", "Track record", "Health")
+QUESTIONS = (
+    "How sure",
+    "What it costs",
+    "Where my data lies",
+    "Why this and not that",
+    "What is odd in my data",
+    "How to do it again",
+)
+"""In the order of the page, each answered in its heading and opened by the keyboard."""
 GRAVE = ("serious", "critical")
 
 
@@ -42,6 +51,10 @@ def test_pages_are_reached_by_the_keyboard_and_axe_finds_nothing_grave(
         link.focus()
         page.keyboard.press("Enter")
         heading(page, "stripes" if name == "Pick" else name)
+        for question in QUESTIONS if name == "Pick" else ():
+            page.locator("summary").filter(has_text=f"{question}:").focus()
+            page.keyboard.press("Enter")
+            expect(page.locator("details[open]").filter(has_text=f"{question}:")).to_be_visible()
         settled(page)
         violations = Axe().run(page).response["violations"]
         found += [(name, one["id"], one["nodes"][0]["html"]) for one in violations if one["impact"] in GRAVE]

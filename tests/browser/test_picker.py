@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Served
+from tests.browser.conftest import Served, opened
 from tests.servers import ROOT
 from tests.ui.pictures import write_stripes
 from tests.ui.test_tasks import shapes
@@ -72,7 +72,9 @@ def test_advice_from_the_command_line_is_there_and_names_are_shown_as_text(
     advice = json.loads(run(picker, "recommend", str(stripes), "--json").stdout)
     page.goto(picker.address)
     expect(page.get_by_role("heading", name="stripes")).to_be_visible()
-    expect(page.get_by_text("<b>upright<").first).to_be_visible()
+    opened(page, "What is odd in my data")
+    page.get_by_role("tab", name="Rows, as they are read").click()
+    expect(page.get_by_text("<b>upright<").locator("visible=true").first).to_be_visible()
     assert page.locator("[data-testid=stMain] b").count() == 0
     expect(page.get_by_text(advice["choices"][0]["checkpoint"]).first).to_be_visible()
 

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from registry.zoo import Zoo
-from tests.browser.conftest import Served, choose, served
+from tests.browser.conftest import Served, choose, opened, served
 from tests.browser.test_picker import PATH_FIELD, request_advice, run
 from tests.servers import is_open
 from tests.ui.pictures import write_stripes
@@ -76,7 +76,7 @@ def test_nothing_is_asked_of_another_host(page: Page, picker: Served, tmp_path: 
     requested: list[str] = []
     page.on("request", lambda request: requested.append(request.url))
     page.goto(picker.address)
-    expect(page.get_by_text("How to do it again")).to_be_visible()
+    opened(page, "How to do it again")
     page.wait_for_load_state("networkidle")
     assert requested
     strangers = [
@@ -135,6 +135,7 @@ def test_a_bad_zip_is_refused_at_once_and_the_error_goes_with_the_next_input(
 def test_a_reload_keeps_what_is_selected_and_the_commands_tune_it(page: Page, picker: Served, tmp_path: Path) -> None:
     run(picker, "recommend", str(write_stripes(tmp_path)))
     page.goto(picker.address)
+    opened(page, "How to do it again")
     chosen = choose(page, "Look closer at", 1)
     checkpoint, strategy = chosen.split(" · ")
     for _ in range(2):

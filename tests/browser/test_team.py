@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from registry.zoo import Zoo
-from tests.browser.conftest import Served
+from tests.browser.conftest import Served, opened
 from tests.ui.pictures import write_stripes
 
 pytestmark = pytest.mark.browser
@@ -46,16 +46,20 @@ def test_of_two_at_once_neither_blocks_the_other_nor_sees_what_the_other_dropped
     drop(boris, packed(tmp_path, "boriss", rows=20))
     for page, mine in ((anna, "annas"), (boris, "boriss")):
         expect(page.get_by_role("heading", name=mine, level=1)).to_be_visible(timeout=900_000)
-        expect(page.get_by_role("img", name="image: level").first).to_be_visible()
+        opened(page, "What is odd in my data")
+        page.get_by_role("tab", name="Rows, as they are read").click()
+        expect(page.get_by_role("img", name="image: level").locator("visible=true").first).to_be_visible()
     anna.reload()
     expect(anna.get_by_role("button", name="annas")).to_be_visible()
     expect(anna.get_by_role("button", name="boriss")).to_have_count(0)
     boris.goto(anna.url)  # a link that she sends: the advice, and none of her rows
     expect(boris.get_by_role("heading", name="annas", level=1)).to_be_visible()
+    boris.get_by_role("tab", name="Rows, as they are read").click()
     expect(boris.get_by_text("none is shown")).to_be_visible()
     expect(boris.get_by_role("img", name="image: level")).to_have_count(0)
     anna.reload()
-    expect(anna.get_by_role("img", name="image: level").first).to_be_visible()
+    anna.get_by_role("tab", name="Rows, as they are read").click()
+    expect(anna.get_by_role("img", name="image: level").locator("visible=true").first).to_be_visible()
 
 
 def test_from_an_upload_to_advice_a_tuning_a_promotion_and_advice_with_what_was_promoted(

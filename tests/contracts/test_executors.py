@@ -1,14 +1,29 @@
+"""The executors' laws, held by each; on Ray, two workers of a cluster that is started for it and stopped after."""
+
 import pytest
 
 from recommender.runs.executors import executors
 from recommender.testing.executors import ExecutorContract
+from tests.clusters import cluster, why_no_ray
 
 
-@pytest.fixture(params=sorted(executors))
-def execute(request):
-    return executors[request.param]
+@pytest.fixture(scope="module")
+def address():
+    with cluster() as head:
+        yield head.address
 
 
 @pytest.mark.slow
-class TestExecutors(ExecutorContract):
-    pass
+class TestLocal(ExecutorContract):
+    @pytest.fixture
+    def execute(self):
+        return executors["local"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(why_no_ray()), reason=why_no_ray())
+class TestRay(ExecutorContract):
+    @pytest.fixture
+    def execute(self, address, monkeypatch):
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        return executors["ray"]

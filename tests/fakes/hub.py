@@ -90,7 +90,7 @@ class FakeHub:
         self.closing = threading.Event()
 
     def add(self, id: str, folder: Path | Mapping[str, bytes], **more: Any) -> Repository:
-        """A repository with the files of a folder as its first commit."""
+        """A repository with the files of a folder as its first commit; a data set's id begins with ``datasets/``."""
         files = _files(folder) if isinstance(folder, Path) else folder
         repository = Repository(id, **more)
         repository.commit(files)
@@ -224,9 +224,9 @@ def _info(repository: Repository, commit: str, *, files: bool = True) -> dict[st
     card = _card(content)
     tags = [*repository.tags, *([f"license:{card['license']}"] if isinstance(card.get("license"), str) else [])]
     body: dict[str, Any] = {
-        "id": repository.id,
+        "id": repository.id.removeprefix("datasets/"),
         "modelId": repository.id,
-        "author": repository.id.split("/", maxsplit=1)[0],
+        "author": repository.id.removeprefix("datasets/").split("/", maxsplit=1)[0],
         "sha": commit,
         "downloads": repository.downloads,
         "likes": 0,
@@ -518,6 +518,11 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
 
     ROUTES = [
         (r"/api/models", Handler.models),
+        (r"/api/(datasets/[\w.-]+/[\w.-]+)", Handler.info),
+        (r"/api/(datasets/[\w.-]+/[\w.-]+)/revision/(.+)", Handler.info),
+        (r"/api/(datasets/[\w.-]+/[\w.-]+)/tree/([^/]+)", Handler.tree),
+        (r"/api/(datasets/[\w.-]+/[\w.-]+)/paths-info/(.+)", Handler.paths),
+        (r"/(datasets/[\w.-]+/[\w.-]+)/resolve/([^/]+)/(.+)", Handler.resolve),
         (r"/api/models/([\w.-]+/[\w.-]+)", Handler.info),
         (r"/api/models/([\w.-]+/[\w.-]+)/revision/(.+)", Handler.info),
         (r"/api/models/([\w.-]+/[\w.-]+)/tree/([^/]+)", Handler.tree),

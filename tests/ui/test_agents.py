@@ -9,16 +9,23 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx2
 import pytest
 from mcp import Client, StdioServerParameters
 
+from recommender.requests import request_of
+from recommender.serving.predict import AnswerForm, PredictedSpan, TaggedRow
+from registry.cards import Task
+from registry.forms import to_json
 from registry.zoo import Zoo
+from tests.ui.cases import advice, choice
 from tests.ui.pictures import write_stripes
-from ui import job_queue
+from ui import agents, job_queue
 from ui.agents import create_server
 
 pytestmark = pytest.mark.slow
@@ -81,6 +88,46 @@ def test_advice_is_queued_and_its_job_can_be_asked_for(ask, tmp_path):
     job = ask("recommend", path=str(place), keep=1).structured_content
     assert job["state"] == "queued"
     assert ask("run_status", name=job["job"]).structured_content["kind"] == "recommend"
+
+
+def kept_for(zoo: Zoo, place: Path, name: str, **more: object) -> str:
+    """Advice of that id on a sample that is read as these fields say."""
+    advised = advice(choice("pupil-minilm", 0.8, gain=0.2))
+    sample = {**advised.sample, "origin": str(place), "modality": "text", "groups_from": None, **more}
+    zoo.keep(replace(advised, id=name, sample=sample, settings={"seed": 0}))
+    return name
+
+
+def test_what_is_tuned_is_read_as_for_its_advice(ask, zoo, tmp_path):
+    place, test = tmp_path / "pairs.csv", tmp_path / "test.csv"
+    for path in (place, test):
+        path.write_text("q,a,y\n" + "".join(f"what {row},that {row},{'ab'[row % 2]}\n" for row in range(20)))
+    columns = {"text": "q", "text2": "a", "label": "y"}
+    advised = kept_for(zoo, place, "a" * 16, columns=columns, test_from=str(test))
+    job = ask("tune", recommendation=advised, path=str(place)).structured_content["job"]
+    queued = request_of("tune", zoo.jobs.get(job).spec).sample
+    assert (queued.text, queued.text2, queued.label, queued.test) == ("q", "a", "y", test)
+    outside = kept_for(zoo, place, "b" * 16, columns=columns, test_from="/etc/passwd")
+    assert "PathOutside" in ask("tune", recommendation=outside, path=str(place)).content[0].text
+
+
+def test_of_pairs_the_second_text_is_named(ask, tmp_path):
+    place = tmp_path / "pairs.csv"
+    place.write_text("q,a,y\n" + "".join(f"what is {row},that {row} is,{'ab'[row % 2]}\n" for row in range(20)))
+    answer = ask("inspect_data", path=str(place), text="q", text2="a", label="y").structured_content
+    assert (answer["rows"], answer["task"]) == (20, "classification")
+
+
+def test_of_labelled_words_an_agent_is_given_what_is_of_which_kind(ask, tmp_path, monkeypatch):
+    words, tags = ("Ada", "Byron", "in", "Rome"), "B-PER I-PER O B-LOC"
+    spans = (PredictedSpan("PER", 0, 2, "Ada Byron"), PredictedSpan("LOC", 3, 4, "Rome"))
+    rows = (TaggedRow("a:1", tags, 0.7, (), words, spans), TaggedRow("a:2", "NOUN O", 0.6, (), ("dogs", "."), ()))
+    form = AnswerForm("run", Task.TOKEN_CLASSIFICATION, ("O",), rows, None, (), ())
+    monkeypatch.setattr(agents, "check_request", lambda *_: None)
+    monkeypatch.setattr(agents, "perform", lambda *_: SimpleNamespace(to_dict=lambda: to_json(form)))
+    answer = ask("predict", run="run", path=str(tmp_path)).structured_content
+    assert answer["predictions"] == {"PER": 1, "LOC": 1, "NOUN": 1}
+    assert [span["text"] for span in answer["first"][0]["spans"]] == ["Ada Byron", "Rome"]
 
 
 @pytest.mark.parametrize(

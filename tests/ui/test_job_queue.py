@@ -12,14 +12,16 @@ from typing import Any
 
 import psutil
 import pytest
+from typer.testing import CliRunner
 
-from recommender.requests import PredictRequest, RecommendRequest, RemoveRequest, SampleRequest, TuneRequest, request_of
+from recommender.requests import DiskRequest, PredictRequest, RecommendRequest, SampleRequest, TuneRequest, request_of
 from registry.errors import DeviceMissing, UnknownName
 from registry.zoo import Zoo
 from tests.ui.pictures import write_stripes
 from tests.ui.test_cli import transferzoo as forked
 from tests.ui.workers import as_their_paths_say
 from ui import job_queue
+from ui.cli import app
 
 Detached = list[str]
 
@@ -95,6 +97,22 @@ def test_the_same_asked_twice_is_one_job_and_again_when_it_is_over(zoo: Zoo, det
     zoo.jobs.finish(first.id, {})
     assert job_queue.enqueue(zoo, twice).id != first.id
     assert set(detached) == {"advice"}
+
+
+def test_a_list_without_what_is_over_names_where_that_is(zoo: Zoo, detached: Detached) -> None:
+    over = sum(job.state in job_queue.OVER for job in zoo.jobs.list())
+    for number in range(2):
+        job = queue_job(zoo, f"over-{number}")
+        assert zoo.jobs.claim(job)
+        zoo.jobs.finish(job, {})
+    ask = ("queue", "list", "--home", str(zoo.home.root))
+    listed = CliRunner().invoke(app, ask)
+    assert f"{over + 2} are over and not listed" in listed.stdout
+    assert "queue list --all" in listed.stdout
+    everything = CliRunner().invoke(app, [*ask, "--all"])
+    assert job in everything.stdout
+    assert "not listed" not in everything.stdout
+    assert json.loads(CliRunner().invoke(app, [*ask, "--json"]).stdout) == []
 
 
 def test_advice_does_not_wait_for_tunings(zoo: Zoo, detached: Detached) -> None:
@@ -265,8 +283,8 @@ def test_a_queued_request_comes_back_as_it_was_and_another_kind_is_not_queued(zo
     prediction = job_queue.enqueue(zoo, PredictRequest(run="latest", path="/a b"))
     assert {*detached} == {job_queue.ADVICE, job_queue.USES}
     assert prediction.lane == job_queue.USES
-    with pytest.raises(UnknownName, match="zoo remove"):
-        job_queue.enqueue(zoo, RemoveRequest(name="net"))
+    with pytest.raises(UnknownName, match="zoo disk"):
+        job_queue.enqueue(zoo, DiskRequest())
 
 
 def transferzoo(home: Path, *words: str, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":

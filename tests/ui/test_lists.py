@@ -7,13 +7,20 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from registry.cards import Metric, Origin, Outcome, Scope, Task
 from registry.errors import UnknownName
 from registry.zoo import Zoo
 from tests.ui.cases import advice, choice
+from tests.ui.test_manual import commands
 from ui import serving
 from ui.cli import app
 from ui.context import ListOptions
 from ui.strangers import table_csv
+
+
+def _options(command) -> set[str]:
+    return {option.name for option in command.params}
+
 
 ROWS = [
     {"name": "b", "parameters": 20, "facts": {"x": 1}},
@@ -45,6 +52,44 @@ def test_a_table_as_csv_holds_no_formula() -> None:
         ["'=1+1", "0.500000", ""],
         ["b", "", "-3"],
     ]
+
+
+LISTS = [path for path, command in commands() if path.endswith(" list") or {"sort", "csv"} <= _options(command)]
+
+
+def test_every_list_takes_what_every_list_takes():
+    known = dict(commands())
+    assert {"zoo list", "domains list", "runs list", "history list", "queue list", "keys list"} <= {*LISTS}
+    assert [path for path in LISTS if not {"json", "csv", "limit", "sort", "home"} <= _options(known[path])] == []
+
+
+@pytest.mark.slow
+def test_every_list_fits_eighty_columns_and_is_ordered_cut_short_and_read_by_programs(tmp_path):
+    home = str(tmp_path / "home")
+    with Zoo.open(tmp_path / "home") as zoo:
+        zoo.access.create("ci with a name that is long enough to need a second line", Scope.READ)
+        zoo.access.create("other", Scope.READ)
+        for name in ("a", "b"):
+            job = zoo.jobs.start("tune", {"path": f"/data/{name * 90}"}, name, lane="cpu")
+            zoo.jobs.cancel(job.id)
+        for run in ("one", "two"):
+            judged = "ab" * 32, "sample" * 9, Task.CLASSIFICATION, Metric.ACCURACY, 0.5, 0.01, 100, 50, 9.0
+            zoo.record(Outcome(run, "net" * 20, "lp-ft", *judged, Origin.OURS, "2026-11-28T06:00:00+00:00"))
+    runner = CliRunner(env={"COLUMNS": "80", "TERMINAL_WIDTH": "80"})
+    arguments = {"queue list": ["--all"], "history show": ["measured"]}
+    for path in LISTS:
+        words = [*path.split(), *arguments.get(path, []), "--home", home]
+        shown = runner.invoke(app, words, catch_exceptions=False)
+        assert shown.exit_code == 0, path
+        assert max(map(len, shown.stdout.splitlines())) <= 80, path
+        rows = json.loads(runner.invoke(app, [*words, "--json"], catch_exceptions=False).stdout)
+        assert len(rows) >= 2, path
+        key = next(key for key, value in rows[0].items() if isinstance(value, str))
+        ordered = json.loads(runner.invoke(app, [*words, "--json", "--sort", f"{key}-", "--limit", "2"]).stdout)
+        assert [row[key] for row in ordered] == sorted((row[key] for row in rows), key=str.casefold, reverse=True)[:2]
+        table = [*csv.DictReader(io.StringIO(runner.invoke(app, [*words, "--csv", "--limit", "1"]).stdout))]
+        assert len(table) == 1, path
+        assert key in table[0], path
 
 
 @pytest.mark.slow

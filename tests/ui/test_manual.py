@@ -42,6 +42,13 @@ def test_examples_are_what_the_command_takes(path, command):
         command.make_context(path, words[len(path.split()) :])
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("path", ["", *ROOT.places, *(path for path, _ in commands())])
+def test_no_help_is_wider_than_eighty_columns(path):
+    shown = CliRunner().invoke(app, [*path.split(), "--help"], env={"COLUMNS": "80", "TERMINAL_WIDTH": "80"}).output
+    assert max(map(len, shown.splitlines())) <= 80
+
+
 @pytest.mark.parametrize("words", [["--help"], ["recommend", "--help"], ["zoo", "list", "--help"]])
 def test_help_fits_eighty_columns_and_shows_panels_and_examples(words):
     shown = CliRunner().invoke(app, words, env={"COLUMNS": "80", "TERMINAL_WIDTH": "80"}).output

@@ -158,6 +158,13 @@ def test_the_sample_is_told_with_its_health() -> None:
     assert "converted to RGB: 3 gray" in report
 
 
+def test_nothing_of_texts_is_converted_to_colors() -> None:
+    health = {**HEALTH, "converted": {"cut at 100,000 characters": 3}}
+    report = printed(render.sample_report({**SAMPLE, "modality": "text", "health": health}))
+    assert "read with: 3 cut at 100,000 characters" in report
+    assert "RGB" not in report
+
+
 def test_a_healthy_sample_is_called_so() -> None:
     assert "nothing amiss" in printed(render.sample_report(SAMPLE))
 

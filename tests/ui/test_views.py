@@ -11,17 +11,16 @@ from registry.cards import Metric, Origin, Outcome, Task
 from registry.errors import PathOutside
 from registry.health import AlikeRows, Likeness
 from registry.zoo import Zoo
-from tests.fakes.hub import the_only_hub
-from tests.fakes.repositories import a_net
 from tests.ui.cases import advice, choice
 from ui import access
 from ui.views import parts
 
 HOSTILE = "<img src=x onerror=alert(1)> **net**"
 KEPT = {"advice": "0123456789abcdef"}
+OPEN = dict.fromkeys(("sure", "cost", "near", "why", "odd", "again", "absent", "before"), "true")
+"""Every answer of the page of advice, opened."""
 MODULES = ("pick", "tune", "checkpoints", "domains", "track", "health")
 ORDER = [
-    "What stays frozen",
     "How sure",
     "What it costs",
     "Where my data lies",
@@ -77,17 +76,28 @@ def said(test: AppTest) -> str:
 
 
 def test_pick_answers_in_order(draw):
-    test = draw("pick", KEPT)
-    assert [head for head in heads(test) if head in ORDER] == ORDER
+    test = draw("pick", KEPT | OPEN)
+    assert heads(test)[0] == "What stays frozen"
+    asked = [one.label.strip("*").partition(":** ")[0] for one in test.expander]
+    assert [question for question in asked if question in ORDER] == ORDER
     assert [one.value for one in test.metric] == ["80.0 %", "22.0 %", "+30.0", "12 s"]
     doubts = next(frame.value for frame in test.dataframe if "suggested" in frame.value)
     assert doubts["label"].tolist() == [HOSTILE]  # a table's cells are text
     assert doubts["chance of that"].tolist() == ["97.0 %"]
-    folded = [one.label for one in test.expander]
-    assert "Rows that are the same or alike (pairs: 1)" in folded
-    assert any("Least like bricks" in label for label in folded)
+    tabs = [one.label for one in test.tabs]
+    assert tabs[:3] == ["Alike \\(1\\)", "Labels in doubt \\(1\\)", "Least like bricks"]
     assert "b\\.png\\: brick" in said(test)
     assert "3 of 560 rows lie farther" in said(test)
+
+
+def test_every_answer_stands_in_its_heading_before_anything_is_opened(draw):
+    test = draw("pick", KEPT)
+    answers = {one.label.strip("*").partition(":** ")[0]: one.label for one in test.expander}
+    assert "points over no transfer" in answers["How sure"]
+    assert "nothing faster" in answers["What it costs"]
+    assert "1 pair of rows alike, 1 label in doubt, 3 rows unlike all of bricks" in answers["What is odd in my data"]
+    assert not test.dataframe  # nothing behind them is drawn
+    assert not test.code
 
 
 @pytest.mark.slow
@@ -236,11 +246,18 @@ def test_a_choice_that_no_row_was_shown_to_has_no_diagram(draw, home):
     draw("tune", {"advice": "fedcba9876543210"})
 
 
-def test_what_a_hub_has_is_searched_from_the_page(draw, monkeypatch, tmp_path):
-    with the_only_hub(monkeypatch, tmp_path / "hf") as hub:
-        hub.add("org/net", a_net(), downloads=3)
-        test = draw("checkpoints")
-        next(box for box in test.text_input if box.label == "Words of its id").set_value("net")
-        next(button for button in test.button if button.label == "Search").click().run()
-    assert not test.exception
-    assert any("org/net" in frame.value.get("hub", []).tolist() for frame in test.dataframe if "hub" in frame.value)
+def test_what_a_search_gave_and_what_was_removed_are_shown(draw, home):
+    found = [{"hub": "org/net", "task": HOSTILE, "license": "mit", "parameters": 7, "downloads": 3}]
+    with Zoo.open(home) as zoo:
+        jobs = [
+            zoo.jobs.start(kind, spec, kind, lane="searches")
+            for kind, spec in (("zoo search", {"words": HOSTILE}), ("zoo remove", {"name": HOSTILE}))
+        ]
+        for job, result in zip(jobs, ({"found": found}, {"removed": HOSTILE}), strict=True):
+            zoo.jobs.claim(job.id)
+            zoo.jobs.finish(job.id, result)
+    test = draw("checkpoints", {"job": jobs[0].id})
+    assert test.dataframe[0].value["hub"].tolist() == ["org/net"]
+    assert any(one.value.startswith("1 model on the hub for") for one in test.markdown)
+    test = draw("checkpoints", {"job": jobs[1].id})
+    assert "is forgotten" in test.success[0].value

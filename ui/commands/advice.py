@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from ui.context import HomeOption, JsonOption, command_context, parse_request, takes_sample
+from ui.hub_paths import fetch_hub_data, hub_data_id
 from ui.present import present
 
 __all__ = ["recommend"]
@@ -53,6 +54,7 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
     continues: Annotated[
         str | None, typer.Option("--continue", help="Id of advice that time did not do for: go on with it.")
     ] = None,
+    split: Annotated[str | None, typer.Option("--split", help="Of a data set of the hub: this split alone.")] = None,
     fetch: Annotated[
         str | None, typer.Option("--fetch", help="Fetch the best of what is known and not here: never, ask or auto.")
     ] = None,
@@ -62,6 +64,9 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
     suspects: Annotated[
         Path | None, typer.Option("--suspects", help="CSV to write labels in doubt and the hardest rows to.")
     ] = None,
+    executor: Annotated[
+        str, typer.Option("--executor", help="Who probes: local, or ray (RAY_ADDRESS, else a cluster is started).")
+    ] = "local",
     explain: Annotated[
         bool, typer.Option("--explain", "-v", help="Every reason, the curve over blocks, distances, what was skipped.")
     ] = False,
@@ -71,7 +76,14 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Say which checkpoint to start from and how much of it to freeze, with reasons."""
-    request = parse_request("recommend", locals())
+    """Say which checkpoint to start from and how much of it to freeze, with reasons.
+
+    PATH may be a data set of the hub, ``hub:organization/name[@revision]``: its tables are fetched first.
+    """
+    typed = locals()
     with command_context(home, json) as context:
+        if (hub := hub_data_id(sample["path"])) is not None:
+            fetched = fetch_hub_data(context, hub, split, sample["limit"], sample["label"])
+            typed["sample"] = {**sample, "path": fetched}
+        request = parse_request("recommend", typed)
         present(context, request, explain=explain, everything=explain or all_)

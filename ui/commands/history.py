@@ -7,7 +7,7 @@ import typer
 from recommender.imports import outcome_sources, outcomes_of
 from registry.forms import to_json
 from ui import render
-from ui.context import HomeOption, JsonOption, command_context, parse_request
+from ui.context import HomeOption, JsonOption, ListOptions, command_context, parse_request, takes_list
 from ui.present import present
 
 __all__ = ["app"]
@@ -50,25 +50,24 @@ def history_import(  # noqa: PLR0913, PLR0917 - each is an option
 
 
 @app.command("list")
-def history_list(home: HomeOption = None, json: JsonOption = False) -> None:
+@takes_list
+def history_list(options: ListOptions) -> None:
     """List where results come from: measured here, imported, or bundled."""
-    with command_context(home, json) as context:
+    with command_context(options.home, options.for_programs) as context:
         rows = [source.to_dict() for source in outcome_sources(context.zoo)]
-        context.print(render.sources_table(rows))
-        context.print_json(rows)
+        context.print_rows(rows, render.sources_table, options)
 
 
 @app.command("show")
+@takes_list
 def history_show(
+    options: ListOptions,
     name: Annotated[str, typer.Argument(help="Id of a source, or the beginning of it: `history list`.")],
-    home: HomeOption = None,
-    json: JsonOption = False,
 ) -> None:
     """Show every result of a source."""
-    with command_context(home, json) as context:
+    with command_context(options.home, options.for_programs) as context:
         rows = [to_json(outcome) for outcome in outcomes_of(context.zoo, name)]
-        context.print(render.results_table(rows))
-        context.print_json(rows)
+        context.print_rows(rows, render.results_table, options)
 
 
 @app.command("forget")

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from registry.cards import ApiKey, Scope
 from ui import render
-from ui.context import HomeOption, JsonOption, command_context
+from ui.context import HomeOption, JsonOption, ListOptions, command_context, takes_list
 
 __all__ = ["app"]
 
@@ -30,12 +30,11 @@ def keys_create(
 
 
 @app.command("list")
-def keys_list(home: HomeOption = None, json: JsonOption = False) -> None:
+@takes_list
+def keys_list(options: ListOptions) -> None:
     """List the keys, the newest first."""
-    with command_context(home, json) as context:
-        keys = [key.to_dict() for key in context.zoo.access.list()]
-        context.print(render.key_table(keys))
-        context.print_json(keys)
+    with command_context(options.home, options.for_programs) as context:
+        context.print_rows([key.to_dict() for key in context.zoo.access.list()], render.key_table, options)
 
 
 @app.command("revoke")

@@ -15,6 +15,7 @@ from registry.errors import UnknownName
 from registry.zoo import Zoo
 from ui import render, serving
 from ui.context import CommandContext, HomeOption, JsonOption, command_context
+from ui.sign_in import SignIn, read_sign_in
 from ui.terminal import console, print_json, print_next, silence_libraries
 
 __all__ = ["doctor", "open_page", "picker"]
@@ -51,11 +52,29 @@ def picker(
     port: PortOption = 8501,
     browser: BrowserOption = True,
     root: RootOption = None,
+    allow_remote: Annotated[
+        bool, typer.Option("--allow-remote", help="Serve it to others, who sign in (extra remote; see README).")
+    ] = False,
+    sign_in: Annotated[
+        Path | None, typer.Option("--sign-in", help="TOML with the provider of sign-in; else sign-in.toml in the home.")
+    ] = None,
+    admit: Annotated[
+        list[str] | None, typer.Option("--admit", help="Let in who has such an address: '*@example.org' (repeatable).")
+    ] = None,
+    host: Annotated[
+        str | None, typer.Option("--host", help="With --allow-remote, the address to listen on; else 127.0.0.1.")
+    ] = None,
     home: HomeOption = None,
 ) -> None:
-    """Serve the picker: a page on this machine, and for this machine alone."""
+    """Serve the picker: a page on this machine, for this machine alone unless others are let in."""
+    if not allow_remote and (sign_in or admit or host):
+        raise typer.BadParameter("--sign-in, --admit and --host go with --allow-remote")
     with command_context(home, json=False) as context:
-        _serve(context, port, browser=browser, roots=root or [], place={})
+        if not allow_remote:
+            _serve(context, port, browser=browser, roots=root or [], place={})
+            return
+        known = read_sign_in(sign_in or context.zoo.home.root / "sign-in.toml", admit or [])
+        _serve(context, port, browser=browser, roots=root or [], place={}, sign_in=known, host=host or serving.HOST)
 
 
 def open_page(
@@ -79,8 +98,17 @@ def open_page(
             serving.show(context.zoo.home, serving.located(address, place))
 
 
-def _serve(context: CommandContext, port: int, *, browser: bool, roots: list[Path], place: Mapping[str, str]) -> None:
-    serving.require_free(port)
+def _serve(
+    context: CommandContext,
+    port: int,
+    *,
+    browser: bool,
+    roots: list[Path],
+    place: Mapping[str, str],
+    sign_in: SignIn | None = None,
+    host: str = serving.HOST,
+) -> None:
+    serving.require_free(port, host)
     serving.serve(
         context.zoo,
         port,
@@ -88,6 +116,8 @@ def _serve(context: CommandContext, port: int, *, browser: bool, roots: list[Pat
         announce=lambda line: context.terminal.print(Text(line), soft_wrap=True),
         roots=roots,
         place=place,
+        sign_in=sign_in,
+        host=host,
     )
 
 

@@ -63,6 +63,10 @@ def queue_list(
         jobs = [job for job in context.zoo.jobs.list() if every or job.state not in job_queue.OVER]
         ordered = sorted(jobs, key=lambda job: (job.state in job_queue.OVER, job.lane, job.created))
         context.print_rows([_form_of(job) for job in ordered], render.job_table, options)
+        over = 0 if every else sum(job.state in job_queue.OVER for job in context.zoo.jobs.list())
+        if over:
+            shown = render.command("queue", "list", "--all", home=options.home)
+            context.print(Text(f"{over} {'is' if over == 1 else 'are'} over and not listed: {shown}", "dim"))
 
 
 @app.command("show")
@@ -97,7 +101,7 @@ def queue_cancel(name: JobArgument, home: HomeOption = None, json: JsonOption = 
 @app.command("work")
 def queue_work(
     device: Annotated[
-        str, typer.Option("--device", help="auto, cpu, cuda:0 ..., or a lane: `advice`, `uses`.")
+        str, typer.Option("--device", help="auto, cpu, cuda:0 ..., or a lane: `advice`, `uses`, `searches`.")
     ] = "auto",
     until_empty: Annotated[bool, typer.Option("--until-empty", help="End when there is nothing left to do.")] = False,
     home: HomeOption = None,

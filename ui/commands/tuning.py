@@ -45,7 +45,10 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
         typer.Option("--controls/--no-controls", help="Hold it against no transfer and scratch; else where doubtful."),
     ] = None,
     executor: Annotated[
-        str, typer.Option("--executor", help="Who carries it out: local, or a plug-in by its name.")
+        str,
+        typer.Option(
+            "--executor", help="Who carries it out: local, ray (RAY_ADDRESS, else a cluster is started), or a plug-in."
+        ),
     ] = "local",
     tracker: Annotated[str, typer.Option("--tracker", help="Who hears of it: mlflow, none, or a plug-in.")] = "mlflow",
     device: DeviceOption = "auto",

@@ -30,7 +30,7 @@ def sample_report(sample: Json) -> RenderableType:
     warnings = [bullet(line, "yellow") for line in sample["health"]["warnings"]] or [
         Text("Health  nothing amiss", "dim")
     ]
-    converted = converted_words(sample["health"])
+    converted = converted_words(sample)
     return Group(head, *warnings, *([] if converted is None else [bullet(converted, "dim")]))
 
 

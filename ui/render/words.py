@@ -2,6 +2,7 @@
 
 from registry.cards import Metric, Task
 from registry.forms import Json
+from registry.modalities import modalities
 
 
 def percent(share: float) -> str:
@@ -76,10 +77,10 @@ def about(seconds: float) -> str:
     return duration(seconds) if seconds < 1 else f"about {duration(seconds)}"
 
 
-def converted_words(health: Json) -> str | None:
-    """What was turned to RGB, where anything was."""
-    kinds = ", ".join(f"{count:,} {kind}" for kind, count in health["converted"].items())
-    return f"converted to RGB: {kinds}" if kinds else None
+def converted_words(sample: Json) -> str | None:
+    """What items were converted from as they were read, where any were: ``converted to RGB: 3 gray``."""
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in sample["health"]["converted"].items())
+    return f"{modalities[sample['modality']].words.converted}: {kinds}" if kinds else None
 
 
 def sample_words(sample: Json) -> str:

@@ -45,9 +45,6 @@ def absent_checkpoints(advice: Json, home: Path, submit: Callable[[RecommendRequ
     """
     rows, left = advice.get("not_probed", []), advice.get("not_probed_left_out", [])
     rivals = advice.get("rivals", [])
-    if not (rows or left or rivals):
-        return
-    st.subheader("Known, but not here", anchor=False)
     if rows:
         _table(rows)
         _way_on(advice, rows, home, submit)

@@ -5,8 +5,6 @@ from typing import Any
 
 import streamlit as st
 
-from recommender import holdings
-from recommender.observer import Observer
 from recommender.requests import AddRequest, FetchRequest, HoldingsRequest, RemoveRequest, SearchRequest
 from registry.errors import TransferZooError
 from registry.escapes import shown
@@ -110,9 +108,8 @@ def _card(zoo: Zoo, row: Json) -> None:
     st.subheader(literal(row["name"]), anchor=False)
     facts, drawn = st.columns([3, 2], gap="large")
     with facts:
-        sheet(
-            [{"fact": name, "value": words} for name, words in render.card_rows(row) if name not in {"facts", "folder"}]
-        )
+        facts_known = [pair for pair in render.card_rows(row) if pair[0] not in {"facts", "folder"}]
+        st.markdown("\n".join(f"- **{literal(name)}:** {_indented(words)}" for name, words in facts_known))
     with drawn:
         st.markdown("**Lineage**")
         st.graphviz_chart(_lineage(row), width="stretch")
@@ -131,7 +128,12 @@ def _card(zoo: Zoo, row: Json) -> None:
         with remove.popover("Remove"):
             st.caption("It is forgotten; a folder that was added stays where it lies.")
             if st.button(f"Forget {literal(row['name'])}", type="primary"):
-                _remove(zoo, RemoveRequest(name=row["name"]))
+                _queue(zoo, RemoveRequest(name=row["name"]))
+
+
+def _indented(words: str) -> str:
+    """A value in a list: its lines, where there are several, below one another."""
+    return "  \n  ".join(literal(line) for line in words.splitlines())
 
 
 def _lineage(row: Json) -> str:
@@ -170,7 +172,7 @@ def _bring(zoo: Zoo) -> None:
     with hub, st.form("search", border=False):
         words = st.text_input("Words of its id", placeholder="resnet")
         if st.form_submit_button("Search"):
-            _search(zoo, SearchRequest(words=words.strip()))
+            _queue(zoo, SearchRequest(words=words.strip()))
     with hub, st.form("add-hub", border=False):
         name = st.text_input("Id on the hub", placeholder="organization/name")
         if st.form_submit_button("Add") and name.strip():
@@ -193,17 +195,6 @@ def _add(zoo: Zoo, path: str, source: str, license: str) -> None:
     _queue(zoo, request)
 
 
-def _search(zoo: Zoo, request: SearchRequest) -> None:
-    try:
-        with st.spinner("Asking the hub"):
-            result = holdings.manage(request, zoo, Observer())
-    except TransferZooError as failure:
-        refused(failure)
-        return
-    rows = result.to_dict()["found"] if isinstance(result, holdings.Searched) else []
-    sheet([{key: cell for key, cell in row.items() if not isinstance(cell, (list, dict))} for row in rows])
-
-
 def _queue(zoo: Zoo, request: HoldingsRequest, **place: str) -> None:
     """Have it done, and show how far that is."""
     job = requested(zoo, request)
@@ -212,9 +203,13 @@ def _queue(zoo: Zoo, request: HoldingsRequest, **place: str) -> None:
 
 
 def _brought(zoo: Zoo) -> None:
-    """What came of what was to be fetched or added last."""
+    """What came of what was to be searched, fetched, added or removed last."""
     job = followed(zoo, st.query_params.get("job"))
     result: Mapping[str, Any] = (None if job is None else job.result) or {}
+    if job is not None and "found" in result:
+        _hits(str(job.spec.get("words", "")), result["found"])
+    if "removed" in result:
+        st.success(literal(f"{result['removed']} is forgotten."))
     if "checkpoint" in result:
         st.success(literal(f"{result['checkpoint']} is in the zoo."))
     for name in result.get("fetched", ()):
@@ -223,10 +218,11 @@ def _brought(zoo: Zoo) -> None:
         st.error(literal(f"{failed['checkpoint']}: {failed['why']}. {failed['remedy']}"))
 
 
-def _remove(zoo: Zoo, request: RemoveRequest) -> None:
-    try:
-        holdings.manage(request, zoo, Observer())
-    except TransferZooError as failure:
-        refused(failure)
-        return
-    st.success("It is forgotten.")
+def _hits(words: str, found: Sequence[Json]) -> None:
+    """What a hub has, best first."""
+    many = "1 model" if len(found) == 1 else f"{len(found)} models"
+    st.markdown(
+        literal(f"{many} on the hub for {words or 'no words'}, the most downloaded first. Add one by its id below.")
+    )
+    if found:
+        sheet([{key: cell for key, cell in row.items() if not isinstance(cell, (list, dict))} for row in found])

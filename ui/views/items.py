@@ -1,4 +1,7 @@
-"""Items as pages show them: pictures, rows of text or players, alone or two beside one another."""
+"""Items as pages show them: pictures, rows of text or players, alone or two beside one another.
+
+Rows that are labelled position by position are shown as these, what belongs together on colored ground.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,17 +15,20 @@ from registry.forms import Json
 from registry.modalities import Preview, modalities
 from registry.readers.anywhere import read_named
 from registry.readers.records import RecordColumns
+from registry.spans import OUTSIDE, Span, spans_of
 from registry.zoo import Zoo
 from ui import access
 from ui.strangers import markdown as literal
 from ui.uploads import is_of
 from ui.views.parts import viewer
 
-__all__ = ["Shown", "draw_previews", "gallery", "is_readable", "previews_of", "side_by_side"]
+__all__ = ["Shown", "draw_previews", "draw_tagged", "gallery", "is_readable", "marked", "previews_of", "side_by_side"]
 
 _SIDE = 84
 """Pixels of a thumbnail."""
 _PAIRS_A_PAGE = 10
+_MARKED = 60
+"""Positions of a row that are shown."""
 
 Shown = Mapping[str, Preview]
 """Previews by the names of items."""
@@ -33,17 +39,21 @@ def previews_of(zoo: Zoo, sample: Json, names: Sequence[str], *, of_test: bool =
     place = (sample.get("test_from") if of_test else None) or sample["origin"]
     if not names or not is_readable(zoo, sample, Path(place)):
         return {}
-    return _read(json.dumps(sample, sort_keys=True, default=str), place, tuple(dict.fromkeys(names)))
+    read = _read(json.dumps(sample, sort_keys=True, default=str), place, tuple(dict.fromkeys(names)))
+    return {name: preview for name, (preview, _) in read.items()}
 
 
 def is_readable(zoo: Zoo, sample: Json, place: Path | None = None) -> bool:
     """Whether this page may read where a sample lies, for who looks: of uploads only their own."""
     where = place or Path(sample["origin"])
-    return is_of(where, zoo.home, viewer()) and access.is_inside(where, zoo.home.root / "uploads")
+    return is_of(where, zoo.home, viewer()) and access.is_inside(
+        where, zoo.home.root / "uploads", zoo.home.root / "datasets"
+    )
 
 
 @st.cache_data(show_spinner="Reading some of the rows", max_entries=50)
-def _read(kept: str, place: str, names: tuple[str, ...]) -> dict[str, Preview]:
+def _read(kept: str, place: str, names: tuple[str, ...]) -> dict[str, tuple[Preview, tuple[str, ...]]]:
+    """Previews, and the positions where these are labelled."""
     sample = json.loads(kept)
     modality = modalities[sample["modality"]]
     columns = {role: name for role, name in (sample.get("columns") or {}).items() if role in {"text", "text2"}}
@@ -59,15 +69,61 @@ def _read(kept: str, place: str, names: tuple[str, ...]) -> dict[str, Preview]:
         )
     except (TransferZooError, OSError):
         return {}
-    return {name: modality.preview(item) for name, item in items.items()}
+    kind = modality.positions if sample["task"] == Task.TOKEN_CLASSIFICATION else None
+    return {name: (modality.preview(item), () if kind is None else kind.of(item)) for name, item in items.items()}
 
 
 def gallery(zoo: Zoo, sample: Json, rows: Sequence[Json], words: Mapping[str, str], *, of_test: bool = False) -> None:
-    """Rows of a sample, each with a few words by its name; nothing where they cannot be shown."""
+    """Rows of a sample, each with a few words by its name; nothing where they cannot be shown.
+
+    Where positions are labelled they are shown with their labels and, where a row has ``predicted``, with these below.
+    """
     noun = modalities[sample["modality"]].words.one
+    if sample["task"] == Task.TOKEN_CLASSIFICATION:
+        _tagged_gallery(zoo, sample, rows, words, of_test=of_test)
+        return
     shown = previews_of(zoo, sample, [row["item"] for row in rows], of_test=of_test)
     there = [row["item"] for row in rows if row["item"] in shown]
     draw_previews([(words[name], shown[name]) for name in there], noun)
+
+
+def _tagged_gallery(zoo: Zoo, sample: Json, rows: Sequence[Json], words: Mapping[str, str], *, of_test: bool) -> None:
+    place = (sample.get("test_from") if of_test else None) or sample["origin"]
+    if not is_readable(zoo, sample, Path(place)):
+        return
+    kept = json.dumps(sample, sort_keys=True, default=str)
+    read = _read(kept, place, tuple(dict.fromkeys(row["item"] for row in rows)))
+    for row in rows:
+        if row["item"] in read:
+            _, positions = read[row["item"]]
+            tagged = [(positions, row[key]) for key in ("label", "predicted") if row.get(key)]
+            draw_tagged(tagged, words[row["item"]])
+
+
+def draw_tagged(rows: Sequence[tuple[Sequence[str], str]], caption: str = "") -> None:
+    """Rows of positions, each with its tags (parted by white space), one below the other."""
+    st.markdown("\n".join(f"- {marked(positions, tags.split())}" for positions, tags in rows))
+    if caption:
+        st.caption(literal(caption))
+
+
+def marked(positions: Sequence[str], tags: Sequence[str]) -> str:
+    """Positions as Markdown: what belongs together on colored ground, its kind behind it; a plain tag's each alone.
+
+    Nothing in a position or a tag is acted on. Of more than 60 positions the first are shown.
+    """
+    alone = (Span(tag, place, place + 1) for place, tag in enumerate(tags) if tag != OUTSIDE)
+    spans = spans_of(tags) or tuple(alone)
+    parts: list[str] = []
+    done, most = 0, min(len(positions), _MARKED)
+    for kind, start, end in spans:
+        if start >= most:
+            break
+        parts += map(literal, positions[done:start])
+        parts.append(f":blue-background[{literal(' '.join(positions[start:end]))}] *{literal(kind)}*")
+        done = end
+    parts += map(literal, positions[done:most])
+    return " ".join([*parts, *(["…"] if max(done, most) < len(positions) else [])])
 
 
 def draw_previews(previews: Sequence[tuple[str, Preview]], noun: str) -> None:

@@ -19,6 +19,7 @@ from registry.escapes import shown
 from registry.forms import Json
 from registry.zoo import Zoo
 from ui import access, job_queue, render
+from ui.sign_in import is_let_in
 from ui.strangers import markdown as literal
 from ui.uploads import is_of
 
@@ -28,6 +29,7 @@ __all__ = [
     "curves_of",
     "domains_drawn",
     "earlier_advice",
+    "figure",
     "followed",
     "go",
     "job_named",
@@ -41,7 +43,9 @@ __all__ = [
     "queued",
     "refused",
     "requested",
+    "require_sign_in",
     "sheet",
+    "signed_in",
     "viewer",
     "watch",
     "when",
@@ -58,10 +62,17 @@ _WORK = {
     "zoo promote": "promotion to {}",
     "zoo add": "adding {}",
     "zoo fetch": "fetching {}",
+    "zoo remove": "removing {}",
+    "zoo search": "searching the hub for {}",
     "domains add": "domain of {}",
+    "data fetch": "fetching the data set {}",
 }
-_OBJECT = ("folder", "name", "hub", "names")
+_OBJECT = ("folder", "name", "hub", "names", "words")
 """Fields that name what a job is about, where no data are."""
+_FIGURE = 168
+"""Pixels of a figure."""
+_STAMP = 140
+"""Pixels of a column of times."""
 _CURVES = 2
 """Series beside one another."""
 
@@ -74,7 +85,28 @@ def opened_zoo() -> Zoo:
 
 def go(page: str, **place: str) -> NoReturn:
     """Another page or place, under the same token."""
-    st.switch_page(st.session_state["pages"][page], query_params={"token": st.session_state["token"], **place})
+    token = st.session_state["token"]
+    st.switch_page(st.session_state["pages"][page], query_params={**({"token": token} if token else {}), **place})
+
+
+def require_sign_in(admitted: Sequence[str]) -> None:
+    """Show nothing but the sign-in to whoever is not signed in, and nothing else to whoever is not let in."""
+    user = st.user.to_dict()
+    if not user.get("is_logged_in"):
+        st.title("transferzoo", anchor=False)
+        st.markdown("Which pretrained model should I start from? Sign in to see what your team knows.")
+        st.button("Sign in", type="primary", icon=":material/login:", on_click=st.login)
+        st.stop()
+    if not is_let_in(user, admitted):
+        st.error(literal(f"{user.get('email') or 'This account'} is not let in here. Who serves the page says who is."))
+        st.button("Sign out", icon=":material/logout:", on_click=st.logout)
+        st.stop()
+
+
+def signed_in() -> None:
+    """Who is signed in, and the way out."""
+    st.text(f"Signed in as {shown(str(st.user.to_dict().get('email')))}")  # of which Markdown would make a link
+    st.button("Sign out", icon=":material/logout:", type="tertiary", on_click=st.logout)
 
 
 def page_of(address: Mapping[str, str]) -> str:
@@ -121,7 +153,15 @@ def sheet(rows: Sequence[Mapping[str, object]], **options: Any) -> Any:  # noqa:
     for name in table.columns:
         if not pd.api.types.is_numeric_dtype(table[name]):
             table[name] = table[name].map(lambda cell: "" if cell is None else shown(cell))
-    return st.dataframe(table, hide_index=True, width="stretch", **options)
+    return st.dataframe(table, hide_index=True, width="stretch", placeholder="-", **options)
+
+
+def figure(label: str, value: str, below: str, help: str | None = None) -> None:
+    """A figure with its interval or unit below it, explained on hover; two fit beside one another on a phone."""
+    with st.container(width=_FIGURE, gap=None):
+        st.metric(label, value, help=help)
+        if below:
+            st.caption(literal(below))
 
 
 def when(stamp: str) -> str:
@@ -215,7 +255,7 @@ def page_of_job(job: JobRecord) -> tuple[str, dict[str, str]]:
     """Where a job is followed."""
     if "run" in job.spec:
         return "tune", {"run": str(job.spec["run"]), "use": job.id}
-    page = {"recommend": "pick", "tune": "tune", "domains add": "domains"}.get(job.kind, "zoo")
+    page = {"recommend": "pick", "tune": "tune", "domains add": "domains", "data fetch": "pick"}.get(job.kind, "zoo")
     return page, {"job": job.id}
 
 
@@ -325,7 +365,8 @@ def curves_of(curves: Mapping[str, Iterable[Sequence[float]]], expected: Json | 
 def outcomes_table(outcomes: Sequence[Outcome], **options: Any) -> Any:  # noqa: ANN401 - as above
     """What became of earlier tunings, the newest first."""
     newest = sorted(outcomes, key=lambda outcome: outcome.created, reverse=True)
-    return sheet([outcome_cells(one) for one in newest], **options)
+    widths = {"when": st.column_config.TextColumn(width=_STAMP)}
+    return sheet([outcome_cells(one) for one in newest], column_config=widths, **options)
 
 
 def outcome_cells(one: Outcome) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from recommender.checks import check_request
 from recommender.constraints import Constraints
 from recommender.effort import Effort
 from recommender.requests import RecommendRequest, SampleRequest, place_of, sample_request
-from registry.cards import METRICS, Checkpoint, JobRecord, Task
+from registry.cards import METRICS, Checkpoint, JobRecord, Metric, Task
 from registry.errors import TransferZooError
 from registry.forms import Json
 from registry.health import MOST_PAIRS
@@ -23,18 +23,20 @@ from registry.modalities import Preview, modalities
 from registry.readers.rows import known_suffixes
 from registry.sample import Sample
 from registry.zoo import Zoo
-from ui import access, job_queue, render, reproduce
+from ui import access, answers, job_queue, render, reproduce
 from ui.glossary import PLANS, TERMS, terms_of
 from ui.strangers import markdown as literal
 from ui.strangers import novelty_csv, pairs_csv, suspects_csv
 from ui.uploads import DROPPABLE, discard_upload, save_uploads
 from ui.views.absent import absent_checkpoints, limits
-from ui.views.items import draw_previews, gallery, is_readable, previews_of, side_by_side
+from ui.views.hub_data import fetched_data, from_hub
+from ui.views.items import draw_previews, draw_tagged, gallery, is_readable, previews_of, side_by_side
 from ui.views.parts import (
     advice_named,
     broken,
     domains_drawn,
     earlier_advice,
+    figure,
     go,
     job_named,
     opened_zoo,
@@ -53,7 +55,7 @@ from ui.views.parts import (
 __all__ = ["pick_page"]
 
 _ROWS, _FEW = 20, 6
-_REASONS = 4
+_REASONS = 2
 """Reasons that are read at once."""
 _SUSPECTS, _NOVEL = 12, 12
 """Rows that are shown as pictures or texts."""
@@ -105,6 +107,7 @@ def _request_form(zoo: Zoo) -> None:
             help="Loose files need one CSV beside them with the columns file and target.",
         )
         submitted = st.form_submit_button("Recommend", type="primary", width="stretch")
+    from_hub(zoo)
     with st.expander("Options"):
         try:
             options = _options(zoo)
@@ -229,6 +232,10 @@ def _best_words(advice: Json) -> str:
 
 def _followed(zoo: Zoo, job: JobRecord) -> None:
     """Show a job by itself, or what has come of it."""
+    if job.kind == "data fetch":
+        st.subheader(literal(f"{job.spec['hub']}, a data set of the hub"), anchor=False)
+        fetched_data(zoo, job)
+        return
     if job.kind != "recommend":
         page, place = page_of_job(job)
         go(page, **place)
@@ -270,18 +277,32 @@ def _show(zoo: Zoo, advice: Json) -> None:
     if advice["choices"]:
         place = _chosen(advice)
         _headline(advice, place)
-        _sureness(advice)
-        _costs(advice)
-    _domains(zoo, advice)
+        _answered("sure", "How sure", answers.sure_line(advice, place), partial(_sureness, advice))
+        _answered("cost", "What it costs", answers.takes_line(advice, place), partial(_costs, advice))
+    _answered("near", "Where my data lies", answers.data_line(advice["domains"]), partial(_domains, zoo, advice))
     if advice["choices"]:
-        _reasons(advice, place)
-    _oddities(zoo, advice)
-    _again(zoo, advice, place)
-    absent_checkpoints(advice, zoo.home.root, lambda request: go("pick", job=job_queue.enqueue(zoo, request).id))
+        because = answers.why_line(advice["choices"][place])
+        _answered("why", "Why this and not that", because, partial(_reasons, advice, place))
+    _answered("odd", "What is odd in my data", answers.odd_line(advice), partial(_oddities, zoo, advice))
+    _answered("again", "How to do it again", answers.AGAIN, partial(_again, zoo, advice, place))
+    if not_here := answers.absent_line(advice):
+        _answered("absent", "Known, but not here", not_here, partial(_absent, zoo, advice))
     outcomes = zoo.history(sample_digest=sample["digest"])
     if outcomes:
-        st.subheader("What became of this sample so far", anchor=False)
-        outcomes_table(outcomes)
+        last = answers.before_line(outcomes)
+        _answered("before", "What became of this sample so far", last, partial(outcomes_table, outcomes))
+
+
+def _answered(key: str, question: str, answer: str, draw: Callable[[], object]) -> None:
+    """A question and its answer in a line; the rest is drawn when it is opened, which the address keeps."""
+    section = st.expander(f"**{question}:** {literal(answer)}", key=key, on_change="rerun", bind="query-params")
+    if section.open:
+        with section:
+            draw()
+
+
+def _absent(zoo: Zoo, advice: Json) -> None:
+    absent_checkpoints(advice, zoo.home.root, lambda request: go("pick", job=job_queue.enqueue(zoo, request).id))
 
 
 def _go_on(zoo: Zoo, advice: Json) -> None:
@@ -322,32 +343,31 @@ def _headline(advice: Json, place: int) -> None:
     """Expected score, gain and cost of a choice, and what stays frozen of it."""
     choice, base = advice["choices"][place], advice["baseline"]
     metric, cost = choice["expected"]["metric"], choice["cost"]
-    expected, raw, gain, spent = st.columns(4)
     reach = render.scored_interval(choice["expected"]["low"], choice["expected"]["high"], metric)
-    expected.metric(f"Expected {metric}", render.scored(choice["expected"]["mean"], metric), help=TERMS["expected"])
-    expected.caption(f"90 %: {reach}")
-    raw.metric("No transfer", render.scored(base["mean"], metric), help=TERMS["no transfer"])
-    raw.caption(f"90 %: {render.scored_interval(base['low'], base['high'], metric)}")
     more, between = render.gained(choice["gain"], metric)
-    gain.metric("Gain in points", more, help=TERMS["gain"])
-    gain.caption(f"90 %: {between}")
-    spent.metric("Takes", render.duration(cost["seconds"]), help=TERMS["cost"])
-    spent.caption(f"{render.size(cost['peak_memory_bytes'])} of memory on {cost.get('device', 'cpu')}")
+    taken = f"{render.size(cost['peak_memory_bytes'])} of memory on {cost.get('device', 'cpu')}"
+    raw = f"90 %: {render.scored_interval(base['low'], base['high'], metric)}"
+    with st.container(horizontal=True):  # which a narrow screen breaks into two lines
+        figure(
+            f"Expected {metric}", render.scored(choice["expected"]["mean"], metric), f"90 %: {reach}", TERMS["expected"]
+        )
+        figure("No transfer", render.scored(base["mean"], metric), raw, TERMS["no transfer"])
+        figure("Gain" if metric == Metric.R2 else "Gain in points", more, f"90 %: {between}", TERMS["gain"])
+        figure("Takes", render.duration(cost["seconds"]), taken, TERMS["cost"])
     drawn, worded = st.columns([3, 2], gap="large")
     with drawn:
         st.subheader("What stays frozen", anchor=False)
         _frozen(
             choice,
-            "The backbone from input to output, each block as high as it has parameters (but high enough to be read); "
-            "beside it what a linear head scores on what comes out, ± one standard error.",
+            "From input to output, each block as high as it has parameters, though never too low to be read; beside "
+            "it what a linear head scores after it, ± one standard error.",
         )
     with worded:
         st.subheader("Because", anchor=False)
         reasons = [f"- {literal(reason)}" for reason in choice["because"]]
         st.markdown("\n".join(reasons[:_REASONS]))
         if reasons[_REASONS:]:
-            with st.expander(f"{len(reasons) - _REASONS} more reasons"):
-                st.markdown("\n".join(reasons[_REASONS:]))
+            st.caption(f"{len(reasons) - _REASONS} more reasons stand below, under *why this and not that*.")
         st.caption(literal(f"{choice['strategy']}: {PLANS.get(choice['strategy'], 'a strategy of a plug-in')}."))
         if st.button("Tune it", type="primary", icon=":material/tune:", key=f"tune-{advice['id']}"):
             go("tune", advice=str(advice["id"]), row=str(place + 1))
@@ -362,7 +382,6 @@ def _frozen(choice: Json, words: str) -> None:
 
 
 def _sureness(advice: Json) -> None:
-    st.subheader("How sure", anchor=False)
     words = "Within a tier no difference lies beyond chance; the band is no transfer with its interval."
     picture(charts.forest_plot(advice), words)
     metric = advice["sample"]["metric"]
@@ -386,7 +405,7 @@ def _row(choice: Json) -> dict[str, str]:
         "strategy": choice["strategy"],
         "expected": _expected(choice["expected"], metric),
         "gain": f"{more} ({reach})",
-        "cost": f"{render.duration(cost['seconds'])}, {render.size(cost['peak_memory_bytes'])}",
+        "cost": render.duration(cost["seconds"]),
         "nearer than": _nearness(choice["distance"]),
     }
 
@@ -404,7 +423,6 @@ def _nearness(distance: Json | None) -> str:
 
 
 def _costs(advice: Json) -> None:
-    st.subheader("What it costs", anchor=False)
     names: dict[charts.Measure, str] = {
         "seconds": "Time",
         "peak_memory_bytes": "Memory",
@@ -418,7 +436,6 @@ def _costs(advice: Json) -> None:
 
 
 def _domains(zoo: Zoo, advice: Json) -> None:
-    st.subheader("Where my data lies", anchor=False)
     if not advice["domains"]:
         st.caption("No source domain has a sketch here.")
         return
@@ -436,8 +453,8 @@ def _domains(zoo: Zoo, advice: Json) -> None:
 
 def _reasons(advice: Json, place: int) -> None:
     """What moves the expectation of a choice, beside that of another one; which strategies were passed over."""
-    st.subheader("Why this and not that", anchor=False)
     choices = advice["choices"]
+    st.markdown("\n".join(f"- {literal(reason)}" for reason in choices[place]["because"]))
     fused = [row for row in range(len(choices)) if choices[row].get("basis") and row != place]
     shown_choices = [choices[place]] if choices[place].get("basis") else []
     if fused:
@@ -472,56 +489,62 @@ def _reasons(advice: Json, place: int) -> None:
 
 
 def _oddities(zoo: Zoo, advice: Json) -> None:
-    st.subheader("What is odd in my data", anchor=False)
+    """Health in words, then rows by what is odd about them, a tab each."""
     sample = advice["sample"]
-    _health(sample["health"])
+    _health(sample)
     shift = advice.get("shift")
     if shift is not None:
         st.caption(literal(shift["sentence"]))
-    counts = sample["counts"]
-    if counts and len(counts) > 1:
-        with st.expander(f"Rows of each class ({len(counts)})", expanded=len(counts) <= _ROWS):
-            words = f"The smallest class has {100 * sample['health']['balance']:.0f} % of the rows of the largest."
-            picture(charts.class_bars(counts, "training rows"), words)
-    _pairs(zoo, advice)
-    _doubts(zoo, advice)
-    _novel(zoo, advice)
-    with st.expander("Rows, as they are read", expanded=True):
-        _previewed(zoo, sample)
+    doubts, novelty = advice.get("suspects") or {}, advice.get("novelty")
+    parts: dict[str, Callable[[], None]] = {}
+    if pairs := sample["health"].get("pairs"):
+        parts[f"Alike ({len(pairs)})"] = partial(_pairs, zoo, advice)
+    if rows := doubts.get("rows"):
+        parts[f"Labels in doubt ({len(rows)})"] = partial(_doubts, zoo, advice)
+    if novelty:
+        parts[f"Least like {_brief(novelty['domain'])}"] = partial(_novel, zoo, advice)
+    if len(sample["counts"] or ()) > 1:
+        parts[f"Classes ({len(sample['counts'])})"] = partial(_class_balance, sample)
+    parts["Rows, as they are read"] = partial(_previewed, zoo, sample)
+    for tab, draw in zip(st.tabs([literal(name) for name in parts]), parts.values(), strict=True):
+        with tab:
+            draw()
+
+
+def _class_balance(sample: Json) -> None:
+    words = f"The smallest class has {100 * sample['health']['balance']:.0f} % of the rows of the largest."
+    picture(charts.class_bars(sample["counts"], "training rows"), words)
 
 
 def _pairs(zoo: Zoo, advice: Json) -> None:
     """Rows that are the same or alike, two beside one another."""
     sample = advice["sample"]
-    rows = sample["health"].get("pairs") or ()
-    if not rows:
-        return
+    rows = sample["health"]["pairs"]
     kinds = Counter(row["likeness"] for row in rows)
-    with st.expander(f"Rows that are the same or alike (pairs: {len(rows)})", expanded=False):
-        kind = st.radio(
-            "Likeness",
-            [*kinds],
-            format_func=lambda name: f"{name} ({kinds[name]})",
-            horizontal=True,
-            key=f"alike-{advice['id']}",
-            label_visibility="collapsed",
-        )
-        st.caption(f"{_ALIKE[kind]} At most {MOST_PAIRS} pairs are listed.")
-        chosen = [row for row in rows if row["likeness"] == kind]
-        first = previews_of(zoo, sample, [row["item"] for row in chosen])
-        second = previews_of(zoo, sample, [row["other"] for row in chosen], of_test="test row" in kind)
-        side_by_side(
-            [
-                (
-                    (f"{row['item']}: {_brief(row['label'])}", first.get(row["item"])),
-                    (f"{row['other']}: {_brief(row['other_label'])}", second.get(row["other"])),
-                )
-                for row in chosen
-            ],
-            f"alike-page-{advice['id']}-{kind}",
-        )
-        name = f"alike-{advice['id']}.csv"
-        st.download_button("Download CSV", pairs_csv(rows), name, "text/csv", key=f"alike-csv-{advice['id']}")
+    kind = st.radio(
+        "Likeness",
+        [*kinds],
+        format_func=lambda name: f"{name} ({kinds[name]})",
+        horizontal=True,
+        key=f"alike-{advice['id']}",
+        label_visibility="collapsed",
+    )
+    st.caption(f"{_ALIKE[kind]} At most {MOST_PAIRS} pairs are listed.")
+    chosen = [row for row in rows if row["likeness"] == kind]
+    first = previews_of(zoo, sample, [row["item"] for row in chosen])
+    second = previews_of(zoo, sample, [row["other"] for row in chosen], of_test="test row" in kind)
+    side_by_side(
+        [
+            (
+                (f"{row['item']}: {_brief(row['label'])}", first.get(row["item"])),
+                (f"{row['other']}: {_brief(row['other_label'])}", second.get(row["other"])),
+            )
+            for row in chosen
+        ],
+        f"alike-page-{advice['id']}-{kind}",
+    )
+    name = f"alike-{advice['id']}.csv"
+    st.download_button("Download CSV", pairs_csv(rows), name, "text/csv", key=f"alike-csv-{advice['id']}")
 
 
 _ALIKE = {
@@ -538,55 +561,58 @@ def _brief(label: str) -> str:
 
 def _doubts(zoo: Zoo, advice: Json) -> None:
     """Labels in doubt, each row beside the label that is suggested."""
-    doubts = advice.get("suspects")
-    if not doubts or not doubts["rows"]:
-        return
+    doubts = advice["suspects"]
     rows, sample = doubts["rows"], advice["sample"]
-    with st.expander(f"Labels in doubt ({len(rows)} of {doubts['rows_judged']:,} looked at)", expanded=True):
-        st.caption(literal(f"The heads of {', '.join(doubts['checkpoints'])} would give others; none is changed."))
-        listed = rows[:_SUSPECTS]
-        words = {row["item"]: f"{_brief(row['label'])} → {_brief(row['suggested'])}?" for row in listed}
-        gallery(zoo, sample, listed, words)
-        sheet(
-            [
-                {
-                    "row": row["item"],
-                    "label": row["label"],
-                    "chance of it": render.percent(row["probability"]),
-                    "suggested": row["suggested"],
-                    "chance of that": render.percent(row["suggested_probability"]),
-                }
-                for row in rows
-            ],
-            height=250 if len(rows) > _FEW else "auto",
+    st.caption(
+        literal(
+            f"Of {doubts['rows_judged']:,} rows that were looked at. The heads of {', '.join(doubts['checkpoints'])} "
+            "would give others; none is changed."
         )
-        st.download_button(
-            "Download CSV", suspects_csv(rows, doubts.get("hardest", ())), f"suspects-{advice['id']}.csv", "text/csv"
-        )
+    )
+    listed = rows[:_SUSPECTS]
+    words = {row["item"]: f"{_brief(row['label'])} → {_brief(row['suggested'])}?" for row in listed}
+    gallery(zoo, sample, listed, words)
+    sheet(
+        [
+            {
+                "row": row["item"],
+                "label": row["label"],
+                "chance of it": render.percent(row["probability"]),
+                "suggested": row["suggested"],
+                "chance of that": render.percent(row["suggested_probability"]),
+            }
+            for row in rows
+        ],
+        height=250 if len(rows) > _FEW else "auto",
+    )
+    st.download_button(
+        "Download CSV", suspects_csv(rows, doubts.get("hardest", ())), f"suspects-{advice['id']}.csv", "text/csv"
+    )
 
 
 def _novel(zoo: Zoo, advice: Json) -> None:
     """The rows that are least like the source domain."""
-    novelty = advice.get("novelty")
-    if not novelty:
-        return
+    novelty = advice["novelty"]
     rows, domain = novelty["rows"], novelty["domain"]
-    with st.expander(f"Least like {literal(domain)}, what the best choice comes from or lies nearest", expanded=True):
-        st.caption(
-            literal(
-                f"{novelty['rows_beyond']} of {novelty['rows_judged']:,} rows lie farther from {domain} than any of "
-                f"its own {novelty['rows_of_domain']} reference rows does. Below each: its label, and how many percent "
-                "of those lie nearer."
-            )
+    st.caption(
+        literal(
+            f"{novelty['rows_beyond']} of {novelty['rows_judged']:,} rows lie farther from {domain}, which the best "
+            f"choice comes from or lies nearest to, than any of its own {novelty['rows_of_domain']} reference rows "
+            "does. Below each: its label, and how many percent of those lie nearer."
         )
-        few = rows[:_NOVEL]
-        words = {row["item"]: f"{_brief(row['label'])}, {100 * row['farther_than']:.0f} %" for row in few}
-        gallery(zoo, advice["sample"], few, words)
-        st.download_button("Download CSV", novelty_csv(rows), f"novel-{advice['id']}.csv", "text/csv")
+    )
+    few = rows[:_NOVEL]
+    tagged = advice["sample"]["task"] == Task.TOKEN_CLASSIFICATION
+    words = {
+        row["item"]: f"{row['item'] if tagged else _brief(row['label'])}, {100 * row['farther_than']:.0f} %"
+        for row in few
+    }
+    gallery(zoo, advice["sample"], few, words)
+    st.download_button("Download CSV", novelty_csv(rows), f"novel-{advice['id']}.csv", "text/csv")
 
 
-def _health(health: Json) -> None:
-    converted = render.converted_words(health)
+def _health(sample: Json) -> None:
+    health, converted = sample["health"], render.converted_words(sample)
     for warning in health["warnings"]:
         st.markdown(f":orange[:material/warning:] {literal(warning)}")
     quiet = [] if health["warnings"] else ["Health: nothing amiss."]
@@ -601,7 +627,12 @@ def _previewed(zoo: Zoo, sample: Json) -> None:
     if not is_readable(zoo, sample):
         st.caption(f"The {modality.words.many} lie outside of the folders that this page may read: none is shown.")
         return
-    previews = _previews(json.dumps(sample, sort_keys=True, default=str))
+    kept = json.dumps(sample, sort_keys=True, default=str)
+    if modality.positions is not None and sample["task"] == Task.TOKEN_CLASSIFICATION:
+        if tagged := _tagged(kept):
+            draw_tagged(tagged)
+        return
+    previews = _previews(kept)
     if not previews:
         st.caption(f"The {modality.words.many} are not where they were, so none is shown.")
         return
@@ -612,11 +643,8 @@ def _previewed(zoo: Zoo, sample: Json) -> None:
 def _previews(kept: str) -> list[tuple[str, Preview]]:
     """A few items of each class, small; nothing where they cannot be read any more."""
     sample = json.loads(kept)
-    few = max(_ROWS, 2 * sample["classes"])
-    try:
-        request = sample_request(sample, 0).model_dump(exclude={"path", "groups", "test", "limit", "seed", "metric"})
-        read = Sample.from_folder(sample["origin"], limit=few, **request)
-    except (TransferZooError, OSError):
+    read = _few_of(sample, max(_ROWS, 2 * sample["classes"]))
+    if read is None:
         return []
     by_class: dict[str, list[Preview]] = {}
     for item, label in zip(read.items, read.labels, strict=True):
@@ -625,16 +653,35 @@ def _previews(kept: str) -> list[tuple[str, Preview]]:
     return [(label, one) for label in sorted(by_class) for one in by_class[label][:each]][:_ROWS]
 
 
+@st.cache_data(show_spinner="Reading a few of them", max_entries=50)
+def _tagged(kept: str) -> list[tuple[tuple[str, ...], str]]:
+    """The positions of a few rows with their tags; nothing where they cannot be read any more."""
+    sample = json.loads(kept)
+    read, kind = _few_of(sample, _ROWS), modalities[sample["modality"]].positions
+    if read is None or kind is None:
+        return []
+    return [(kind.of(item), label) for item, label in zip(read.items, read.labels, strict=True)][:_ROWS]
+
+
+def _few_of(sample: Json, rows: int) -> Sample | None:
+    """A draw of what a kept sample was read from; None where it cannot be read any more."""
+    try:
+        request = sample_request(sample, 0).model_dump(exclude={"path", "groups", "test", "limit", "seed", "metric"})
+        return Sample.from_folder(sample["origin"], limit=rows, **request)
+    except (TransferZooError, OSError):
+        return None
+
+
 # ---------------------------------------------------------------- again
 
 
 def _again(zoo: Zoo, advice: Json, place: int) -> None:
     """The same from a terminal or from Python, and the advice as documents."""
-    st.subheader("How to do it again", anchor=False)
     typed, coded, form, documents = st.tabs(["Command", "Python", "JSON", "Documents"])
     lines = f"{reproduce.advice_commands(advice, zoo.home.root, place)}\n{reproduce.mlflow_command(zoo.home)}"
     python = reproduce.advice_python(advice, zoo.home.root, place)
-    typed.code(lines, language="bash", wrap_lines=True)
+    for line in lines.splitlines():
+        typed.code(line, language="bash", wrap_lines=True)
     coded.code(python, language="python", wrap_lines=True)
     name = f"advice-{advice['id']}"
     form.download_button("Download JSON", json.dumps(advice, indent=2), f"{name}.json", "application/json")

@@ -18,7 +18,7 @@ from recommender.requests import (
 )
 from recommender.runs.event_log import RANGE_LOSS, RANGE_RATE, EventLog
 from recommender.runs.folder import RunFolder, RunState, find_run, run_folders
-from registry.cards import JobRecord
+from registry.cards import JobRecord, Task
 from registry.errors import TransferZooError, UnknownName
 from registry.escapes import shown
 from registry.forms import Json
@@ -30,11 +30,12 @@ from ui.reproduce import as_command, mlflow_command
 from ui.strangers import markdown as literal
 from ui.strangers import mistakes_csv, table_csv
 from ui.uploads import kept_answer
-from ui.views.items import gallery
+from ui.views.items import draw_tagged, gallery
 from ui.views.parts import (
     advice_named,
     broken,
     curves_of,
+    figure,
     followed,
     go,
     job_named,
@@ -51,7 +52,7 @@ __all__ = ["tune_page"]
 
 _RECENT = 30
 _WORST = 12
-"""Mistakes that are shown as pictures or texts."""
+"""Mistakes that are shown as pictures or texts, and rows whose positions are labelled."""
 _CELL, _NAMES = 80, 220
 """Pixels of the page's width for a column of a confusion matrix, and for names beside it."""
 _OWN_AXES = 30
@@ -263,20 +264,18 @@ def _brief(value: object) -> str:
 
 
 def _realized(metrics: Json, metric: str) -> None:
-    expected, realized, took, rows = st.columns(4)
-    if "expected_mean" in metrics:
-        reach = render.scored_interval(metrics["expected_low"], metrics["expected_high"], metric)
-        expected.metric("Expected", render.scored(metrics["expected_mean"], metric), help=TERMS["expected"])
-        expected.caption(f"90 %: {reach}")
-    realized.metric(f"Realized {metric}", render.scored(metrics["score"], metric))
-    if "expected_mean" in metrics:
-        inside = metrics["expected_low"] <= metrics["score"] <= metrics["expected_high"]
-        realized.caption("within the interval" if inside else "outside of the interval")
-    took.metric("Took", render.duration(metrics["seconds"]))
-    if "estimated_seconds" in metrics:
-        took.caption(f"estimated {render.duration(metrics['estimated_seconds'])}")
-    rows.metric("Test rows", f"{metrics['rows_test']:,.0f}")
-    rows.caption(f"{metrics['rows_train']:,.0f} to train on")
+    estimated = metrics.get("estimated_seconds")
+    judged = ""
+    with st.container(horizontal=True):  # which a narrow screen breaks into two lines
+        if "expected_mean" in metrics:
+            low, high = metrics["expected_low"], metrics["expected_high"]
+            judged = "within the interval" if low <= metrics["score"] <= high else "outside of the interval"
+            reach = f"90 %: {render.scored_interval(low, high, metric)}"
+            figure("Expected", render.scored(metrics["expected_mean"], metric), reach, TERMS["expected"])
+        figure(f"Realized {metric}", render.scored(metrics["score"], metric), judged)
+        words = "" if estimated is None else f"estimated {render.duration(estimated)}"
+        figure("Took", render.duration(metrics["seconds"]), words)
+        figure("Test rows", f"{metrics['rows_test']:,.0f}", f"{metrics['rows_train']:,.0f} to train on")
 
 
 def _learned(result: Json) -> None:
@@ -327,8 +326,9 @@ def _worst(zoo: Zoo, result: Json) -> None:
     what = "farthest off" if quantity else "wrong, with the highest confidence"
     st.caption(f"Test rows that are {what}; a label may be at fault, too.")
     sample, few = result["sample"], rows[:_WORST]
+    tagged = sample["task"] == Task.TOKEN_CLASSIFICATION
     words = {
-        row["item"]: f"{row['label']} → {row['predicted']}"
+        row["item"]: (row["item"] if tagged else f"{row['label']} → {row['predicted']}")
         + ("" if row["confidence"] is None else f", {render.percent(row['confidence'])}")
         for row in few
     }
@@ -417,7 +417,19 @@ def _predicted(zoo: Zoo, job: JobRecord) -> None:
         st.success(f"{judged['metric']} {render.scored(judged['score'], judged['metric'])} on {judged['rows']:,} rows")
     plain = ("file", "prediction", "confidence")
     rows = [{key: row[key] for key in plain if row.get(key) is not None} for row in answer["rows"]]
-    sheet(rows)
+    tagged = [row for row in answer["rows"] if row.get("words")]
+    for row in tagged[:_WORST]:
+        draw_tagged([(row["words"], row["prediction"])], f"{row['file']}, {render.percent(row['confidence'])}")
+    if len(tagged) > _WORST:
+        st.caption(f"The first {_WORST} of {len(tagged):,}; the CSV holds all.")
+    if tagged:
+        rows = [
+            {"file": row["file"], "position": place, "word": word, "prediction": tag}
+            for row in tagged
+            for place, (word, tag) in enumerate(zip(row["words"], row["prediction"].split(), strict=True), start=1)
+        ]
+    else:
+        sheet(rows)
     table = table_csv([*rows[0]] if rows else plain, rows)
     st.download_button("Download CSV", table, f"predictions-{job.id}.csv", "text/csv", key=f"predicted-{job.id}")
     for note in answer["notes"]:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from registry.errors import (
     AlreadyThere,
+    ClusterError,
     DiskFull,
     ExtraMissing,
     HomeUnusable,
@@ -44,6 +45,7 @@ _STATUS: Mapping[type[TransferZooError], int] = {
     RegistryAway: 503,
     RegistryBusy: 503,
     DiskFull: 507,
+    ClusterError: 503,
     HomeUnusable: 503,
     HubError: 502,
     ExtraMissing: 501,

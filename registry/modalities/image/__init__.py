@@ -34,6 +34,7 @@ class Image:
 
     name = "image"
     words = Words(
+        converted="converted to RGB",
         one="image",
         many="images",
         unit="px",

@@ -14,10 +14,10 @@ A checkpoint never meets a target of a family that shaped it (its source, its te
 
 Texts have the same waves, with 600 rows for probes, too: bundled checkpoints are light and real ones heavy. All light
 ones are tuned on the same eight targets of eight families, whose texts are short (a ranking needs three checkpoints,
-and of eight a half leaves no more), the heavy ones on four of these; ``scratch`` comes in wave 5, and the probes of
-twelve sets, whose families have another, in wave 6. Kin is of the corpus that a checkpoint grew on itself: all that is
-bundled goes back to one pupil of eleven unlabelled corpora and a teacher of sentence pairs, whose families leave none
-out.
+and of eight a half leaves no more), the heavy ones on four of these; ``scratch`` comes in wave 5, the probes of twelve
+sets, whose families have another, in wave 6, and ``lp-ft`` and ``lora`` of light ones on as few rows as people label
+first in wave 7. Kin is of the corpus that a checkpoint grew on itself: all that is bundled goes back to one pupil of
+eleven unlabelled corpora and a teacher of sentence pairs, whose families leave none out.
 """
 
 import argparse
@@ -36,6 +36,8 @@ from tests.benchmarks.proving_ground.targets import FAMILIES, GROUNDS, IMAGES, T
 __all__ = ["TUNED_EPOCHS", "TUNED_ROWS", "Weights", "new_cells", "weights_in"]
 
 TUNED_ROWS, TUNED_EPOCHS, SEED = 600, 5, 0
+FEW_ROWS = 150
+"""Texts that light checkpoints are tuned on, too: what training adds depends on how many there are."""
 PROBES = ("linear-probe", "block-probe")
 """A logistic head on the last block, and on the block that the product's own linear-probe plan reads."""
 HEAVY = 200
@@ -217,6 +219,10 @@ def _tuned(one: Weights, targets: Sequence[str], wave: int) -> Iterator[Cell]:
         yield _cell(one, target, wave, "lp-ft", TUNED_ROWS, TUNED_EPOCHS)
         if not one.heavy:
             yield _cell(one, target, 5 if one.modality == TEXTS.modality else wave, "scratch", TUNED_ROWS, TUNED_EPOCHS)
+    if one.modality == TEXTS.modality and not one.heavy:
+        for strategy in ("lp-ft", "lora"):
+            for target in targets:
+                yield _cell(one, target, 7, strategy, FEW_ROWS, TUNED_EPOCHS)
 
 
 def _strategies(one: Weights, targets: Sequence[str]) -> Iterator[Cell]:

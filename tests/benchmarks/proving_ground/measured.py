@@ -65,11 +65,11 @@ Row = Mapping[str, object]
 
 @dataclass(frozen=True)
 class _Pair:
-    """What is known of a checkpoint and a target before any tuning, whatever the rows."""
+    """What is known of a checkpoint and a target before any tuning, whatever the rows; None where none was probed."""
 
-    neighbors: float
-    hscore: float
-    nearer: float | None
+    neighbors: float | None = None
+    hscore: float | None = None
+    nearer: float | None = None
 
 
 def rows_of(
@@ -129,7 +129,7 @@ def _row(  # noqa: PLR0917 - a row has as many parts
     tested: int | None = None,
 ) -> Row:
     classes, raw = facts[cell.target, cell.rows]
-    pair = known[cell.weights, cell.target]
+    pair = known.get((cell.weights, cell.target), _Pair())
     bare = strategy == "scratch"
     return {
         "checkpoint": "random" if bare else cell.checkpoint,
@@ -144,7 +144,7 @@ def _row(  # noqa: PLR0917 - a row has as many parts
         "epochs": epochs or "",
         "probe": _short(probe),
         "neighbors": "" if bare else _short(pair.neighbors),
-        "hscore": "" if bare else _short(pair.hscore / (classes - 1)),
+        "hscore": "" if bare or pair.hscore is None else _short(pair.hscore / (classes - 1)),
         "nearer": "" if bare else _short(pair.nearer),
         "no_transfer": _short(raw),
         "score": _short(score),
@@ -185,7 +185,7 @@ def _pairs(
     for pair, of in best.items():
         far = of.get("distance.mmd")
         nearer = None if far is None else float(np.mean(pairs > max(far, 0.0)))
-        collected[pair] = _Pair(of["score.knn"], of["score.hscore"], nearer)
+        collected[pair] = _Pair(of.get("score.knn"), of.get("score.hscore"), nearer)
     return collected
 
 
@@ -212,6 +212,7 @@ def main() -> None:
     parser.add_argument("--grown", type=Path, default=Path(".cache/grow"))
     parser.add_argument("--teachers", type=Path, default=Path(".cache/teachers"), help="real text checkpoints")
     parser.add_argument("--cache", type=Path, default=Path(".cache/proving"))
+    parser.add_argument("--strategies", nargs="+", help="these alone")
     requested = parser.parse_args()
     ground, folder = GROUNDS[requested.modality], HERE / requested.modality
     data = sets_of(ground, requested.data, requested.shared)
@@ -232,7 +233,8 @@ def main() -> None:
     pairs = np.array([float(((a.embedding - b.embedding) ** 2).sum()) for a, b in combinations(sketches, 2)])
     scores, bodies = read_scores(folder / "scores.csv"), _bodies(design, bench)
     rows = rows_of(design, results, scores, tried, facts, bodies, pairs, ground)
-    table = _once(sorted(rows, key=lambda row: row["strategy"] != "linear-probe"))
+    kept = (row for row in rows if requested.strategies is None or row["strategy"] in requested.strategies)
+    table = _once(sorted(kept, key=lambda row: row["strategy"] != "linear-probe"))
     own: dict[str, str] = {} if ground is IMAGES else {"modality": ground.modality}
     path = catalog_folder() / "outcomes" / ("measured.csv" if ground is IMAGES else f"measured_{ground.modality}.csv")
     with path.open("w", newline="") as file:

@@ -128,7 +128,8 @@ def _cells(requested: argparse.Namespace, bench: Bench, tables: Tables, deadline
     skipped: set[int] = set()
     while time.monotonic() < deadline:
         left = [cell for cell in missing_cells(tables) if cell.cell not in skipped]
-        cell = next((c for c in left if requested.only in (None, c.strategy)), None)
+        wanted = (c for c in left if requested.only in (None, c.strategy) and requested.rows in (None, c.rows))
+        cell = next(wanted, None)
         if cell is None:
             return
         with claimed(cell, requested.cache) as ours:
@@ -197,6 +198,7 @@ def main() -> None:
     parser.add_argument("--figures", action="store_true", help="no cells: scores, distances and advice alone")
     parser.add_argument("--anew", nargs="+", choices=sorted(scores), help="scores whose code has changed, these alone")
     parser.add_argument("--only", default=None, help="one strategy")
+    parser.add_argument("--rows", type=int, default=None, help="cells of so many rows alone")
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--data", type=Path, default=Path(".cache/data"), help="where the image sets are unpacked")
     parser.add_argument("--grown", type=Path, default=Path(".cache/grow"), help="seedlings not yet in the catalog")

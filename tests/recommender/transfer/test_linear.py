@@ -124,6 +124,16 @@ def test_classes_of_few_rows_do_not_take_the_weights_from_all_others(rare):
     assert (predicted == codes).mean() > (nearest == codes).mean() - 0.05
 
 
+def test_classes_of_one_row_do_not_take_the_confidence_from_all_others():
+    random = np.random.default_rng(0)
+    codes = np.concatenate([np.repeat(np.arange(5), 8), np.arange(5, 35)])
+    features = 0.8 * random.normal(size=(35, 64))[codes] + random.normal(size=(len(codes), 64))
+    known = codes < 5
+    folds = np.where(known, np.arange(len(codes)) % 5, -1)
+    sure = out_of_fold(features, codes, folds).probabilities[known].max(axis=1)
+    assert sure.mean() > 0.95
+
+
 def test_a_number_is_scored_by_r_squared():
     features, _ = data()
     assert linear(features, Targets(Task.REGRESSION, 3 + features @ np.arange(10.0))) > 0.999
