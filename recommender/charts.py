@@ -55,6 +55,8 @@ _AXES = 96
 """Height of legend, axis and its title; they are fitted into the height that is asked for."""
 _NEAREST = 10
 _MOST_REASONS = 8
+_STAGGERED, _LETTERS_HIGH = 5, 14
+"""Names beside points that lie on one another: so many lines, each so many pixels below the one above."""
 _BLOCK_WIDTH, _GAP = 214, 22
 """Pixels of a block in the freeze diagram, and between it and the scores."""
 _BLOCK_LEAST, _BLOCK_USUAL = 19, 34
@@ -265,14 +267,20 @@ def pareto_front(advice: Json, cost: Measure = "seconds") -> Picture:
         .mark_line(interpolate="step-after", color=BLUE, strokeWidth=1.5, strokeDash=[4, 2])
         .encode(x=x, y=y)
     )
-    order, late = rows["mean"].rank(method="first") % 2, rows["cost"] ** 2 > rows["cost"].min() * rows["cost"].max()
+    late = rows["cost"] ** 2 > rows["cost"].min() * rows["cost"].max()
+    line_of = (rows["mean"].rank(method="first", ascending=False) - 1) % _STAGGERED
     names = [
-        alt.Chart(rows[(order == odd) & (late == right)])
+        alt.Chart(rows[(line_of == at) & (late == right)])
         .mark_text(
-            align="right" if right else "left", dx=-9 if right else 9, dy=lift, fontSize=11, color=INK, limit=170
+            align="right" if right else "left",
+            dx=-9 if right else 9,
+            dy=_LETTERS_HIGH * (at - _STAGGERED // 2),
+            fontSize=11,
+            color=INK,
+            limit=170,
         )
         .encode(x=x, y=y, text="choice:N", tooltip=tips)
-        for odd, lift in ((1, 10), (0, -10))
+        for at in range(_STAGGERED)
         for right in (False, True)
     ]
     raw = pd.DataFrame([{"mean": base["mean"], "label": "no transfer"}])

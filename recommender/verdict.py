@@ -63,8 +63,10 @@ def verdict_of(best: Choice, reference: Baseline, sample: Sample, probed: int = 
         over = f"{e.metric.difference(gain.mean)} ({between}) over {rival}"
         sentence = f"Too close to call, {bet}: {e.metric} {e.words} expected, {over}{would}."
         return Verdict(True, sentence, beyond_chance=False)
+    if gain.high < 0:
+        return Verdict(False, f"Do not transfer: {rival}, is better beyond chance; {differs}.")
     sentence = f"Do not transfer: {rival}, is not beaten beyond chance; {differs}{would}."
-    return Verdict(False, sentence, beyond_chance=gain.high < 0)
+    return Verdict(False, sentence, beyond_chance=False)
 
 
 def guess_score(sample: Sample) -> float | None:

@@ -102,7 +102,7 @@ def data_report(data: Mapping[str, Any]) -> RenderableType:
 def data_words(data: Mapping[str, Any]) -> list[str]:
     """What each part of a fetched data set is, and the columns that it has, a line each."""
     lines = []
-    for part, rows in data["rows"].items():
+    for part, rows in sorted(data["rows"].items(), reverse=True):  # train, then test
         drawn = "" if rows == data["of"][part] else f", a draw of {data['of'][part]:,}"
         lines.append(f"{part}: {rows:,} rows of the split {shown(data['splits'][part])}{drawn}")
     return [*lines, f"columns: {', '.join(map(shown, data['columns']))}"]

@@ -61,11 +61,18 @@ _PLAIN = {
 }
 """Our own signs where the encoding lacks them."""
 _ERRORS = "transferzoo"
+_JOINER = "\u2060"
+_ADDRESS = re.compile(r"(?<=www)(?=\.)|(?<=@)(?=[-\w]+\.)|(?<=:)(?=//)", re.IGNORECASE)
+"""Where an address of the web or of mail is cut."""
 
 
 def markdown(text: object) -> str:
-    """Text as it is on a page: no Markdown, no HTML, no directive in a name is ever acted on."""
-    return re.sub(r"([\\`*_{}\[\]()<>#+\-.!|~$:&])", r"\\\1", escaped(str(text)))
+    """Text as it is on a page: no Markdown, HTML or directive in a name is acted on, and no address becomes a link.
+
+    Streamlit's renderer links addresses whatever is escaped in them, but not across a word joiner, which nobody sees.
+    """
+    unlinked = _ADDRESS.sub(_JOINER, escaped(str(text)))
+    return re.sub(r"([\\`*_{}\[\]()<>#+\-.!|~$:&])", r"\\\1", unlinked)
 
 
 def cell(text: object) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.functional import layer_norm, normalize
 from transformers import AutoModel, PreTrainedModel
 
 from recommender.tuning.heads import LinearHead, save_head
@@ -24,6 +25,8 @@ __all__ = ["SCRIPT", "SavedBackbone", "logits_beside", "save_beside"]
 SCRIPT = "classifier.py"
 _MOST_BEFORE = 16
 """Positions in front of those that are averaged: class tokens and registers."""
+_LAYER_NORM, _LEAST_VARIANCE = "torch.nn.functional.layer_norm", 1e-12
+"""What brings a mean to zero mean and unit variance."""
 _CODE = '''"""{architecture} with the linear head of a run of transferzoo, opened by transformers and safetensors alone.
 
     logits(**inputs), of what the processor in this folder gives
@@ -138,4 +141,9 @@ def _pooled(code: str, hidden: torch.Tensor, inputs: Mapping[str, Any]) -> Itera
                 if isinstance(mask, torch.Tensor) and mask.shape == hidden.shape[:2]:
                     share = (mask / mask.sum(1, keepdim=True))[..., None]
                     written = f'(inputs["{name}"] / inputs["{name}"].sum(1, keepdim=True))[..., None]'
-                    yield f"({code} * {written}).sum(1)", (hidden * share).sum(1)
+                    mean, summed = (hidden * share).sum(1), f"({code} * {written}).sum(1)"
+                    yield summed, mean
+                    level = layer_norm(mean, mean.shape[1:], eps=_LEAST_VARIANCE)
+                    leveled = f"{_LAYER_NORM}({summed}, {code}.shape[2:], eps={_LEAST_VARIANCE})"
+                    yield leveled, level
+                    yield f"torch.nn.functional.normalize({leveled}, dim=1)", normalize(level, dim=1)

@@ -14,7 +14,7 @@ from jaxtyping import Int
 
 from registry.cards import Task
 from registry.encoders import BlockSize
-from registry.encoders.layers import LINEAR, BlockReading, Layers, layers_of, read_blocks
+from registry.encoders.layers import LINEAR, BlockReading, Layers, layers_of, read_blocks, size_of
 from registry.encoders.loading import Opened, open_checkpoint, pooled_for
 from registry.errors import NotFinite, TooFewRows, Unsupported
 from registry.features import Encoded, Features
@@ -26,6 +26,12 @@ __all__ = ["CheckpointEncoder", "load_encoder", "positional_encoder"]
 _READERS = min(4, os.cpu_count() or 1)
 _WINDOW = 1 << 22
 """Bytes of prepared items that are sorted by size at once."""
+_LARGEST_OUTPUT = 40 << 20
+"""Bytes that one module of the net may hand on at once.
+
+Fewer would cost time, for a pass lays out a convolution's weights anew: ResNet-50 takes 13 pictures of 224 px, ViT-B/16
+17.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +44,7 @@ class CheckpointEncoder:
     network: Network
     layers: Layers
     batch: int
-    """Items of one forward pass."""
+    """Items of one forward pass at most."""
 
     @property
     def modality(self) -> str:
@@ -80,8 +86,7 @@ class CheckpointEncoder:
         parts, places, done, seen = list[BlockReading](), list[int](), 0, 0
         advance(progress, Phase.ENCODE, 0, len(items), self.name)
         for window in self._windows(items):
-            order = sorted(range(len(window)), key=lambda at: _size_of(window[at]))
-            for chosen in (order[first : first + self.batch] for first in range(0, len(order), self.batch)):
+            for chosen in self._batches([size_of(row) for row in window]):
                 parts.append(self._read([window[at] for at in chosen]))
                 of = self._items_of_rows(items, [done + at for at in chosen])
                 self._refuse_overflow(parts[-1], items, of)
@@ -91,6 +96,17 @@ class CheckpointEncoder:
             done += len(window)
         return self._joined(parts, np.argsort(places, kind="stable"))
 
+    def _batches(self, sizes: Sequence[int]) -> Iterator[list[int]]:
+        """Places of the items that one pass takes, the small ones first; no more than their largest output allows."""
+        batch: list[int] = []
+        for place in sorted(range(len(sizes)), key=sizes.__getitem__):
+            largest = (len(batch) + 1) * sizes[place] * self.layers.swelling  # shorter ones are padded to this one
+            if batch and (len(batch) == self.batch or largest > _LARGEST_OUTPUT):
+                yield batch
+                batch = []
+            batch.append(place)
+        yield batch
+
     def _windows(self, items: Sequence[Any]) -> Iterator[list[Prepared]]:
         """Items prepared, as many as are sorted by size before they are parted into batches.
 
@@ -99,7 +115,7 @@ class CheckpointEncoder:
         window: list[Prepared] = []
         for rows in self._prepared(items):
             window += rows
-            if len({_size_of(row) for row in window}) == 1 or sum(map(_size_of, window)) >= _WINDOW:
+            if len({size_of(row) for row in window}) == 1 or sum(map(size_of, window)) >= _WINDOW:
                 yield window
                 window = []
         if window:
@@ -159,11 +175,6 @@ class CheckpointEncoder:
         logits = [part.logits for part in parts if part.logits is not None]
         classes = torch.cat(logits).softmax(1).numpy()[order] if logits and self.opened.id2label else None
         return Encoded(blocks, self.blocks, classes)
-
-
-def _size_of(row: Prepared) -> int:
-    """Bytes of a prepared item: of texts as many times as it has tokens."""
-    return sum(part.nbytes for part in row.values())
 
 
 def load_encoder(

@@ -27,9 +27,19 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 from transformers.utils.generic import ModelOutput
 
-from registry.modalities import Network
+from registry.modalities import Network, Prepared
 
-__all__ = ["LINEAR", "Block", "BlockReading", "Layers", "arguments", "is_classifier", "layers_of", "read_blocks"]
+__all__ = [
+    "LINEAR",
+    "Block",
+    "BlockReading",
+    "Layers",
+    "arguments",
+    "is_classifier",
+    "layers_of",
+    "read_blocks",
+    "size_of",
+]
 
 LINEAR = (nn.Linear, Conv1D)
 """Layers that adapters may lie beside; GPT-2's have their weights transposed."""
@@ -62,6 +72,8 @@ class Layers:
     """Path of the source head's linear layer, where there is one."""
     part: str = ""
     """Path of the module that is run to read them; of the whole model it is empty."""
+    swelling: float = 0.0
+    """Bytes of the largest output of any module for each byte of a prepared item."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -104,12 +116,18 @@ def layers_of(network: Network) -> Layers:
         Block(f"block {place + 1:02d}", end, owned)
         for place, (end, owned) in enumerate(zip(ends, prefixes, strict=True))
     )
-    return Layers(tuple(blocks), head, part)
+    item = max(size_of(row) for row in rows)
+    return Layers(tuple(blocks), head, part, calls.largest / (len(rows) * item))
 
 
 def arguments(network: Network, batch: Mapping[str, Any]) -> dict[str, Any]:
     """What of a batch the model takes."""
     return {name: value for name, value in batch.items() if name not in network.beside}
+
+
+def size_of(row: Prepared) -> int:
+    """Bytes of a prepared item: of texts as many times as it has tokens."""
+    return sum(part.nbytes for part in row.values())
 
 
 def is_classifier(architecture: str) -> bool:
@@ -174,6 +192,8 @@ class _Calls:
     gives: set[str] = field(default_factory=set)
     """Those whose output begins with a tensor of floats that has a row for each item."""
     clock: int = 0
+    largest: int = 0
+    """Bytes of the largest tensor that any of them hands on, of all items."""
 
     def called(self, path: str) -> bool:
         """Whether it was called at all."""
@@ -236,7 +256,9 @@ def _watching(model: PreTrainedModel, part: str, rows: int) -> Iterator[_Calls]:
     def end(path: str, output: object) -> None:
         calls.clock += 1
         calls.spans.setdefault(path, []).append((open_calls.pop(), calls.clock))
-        first = next(_tensors(output), None)
+        outputs = [*_tensors(output)]
+        calls.largest = max(calls.largest, *(tensor.nbytes for tensor in outputs), 0)
+        first = next(iter(outputs), None)
         if first is not None and first.is_floating_point() and first.ndim > 1 and len(first) == rows:
             calls.gives.add(path)
 

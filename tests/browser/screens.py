@@ -16,7 +16,7 @@ from tests.browser.conftest import CHROMIUM, SWITCHES, Served, served
 from tests.servers import ROOT
 
 KEPT = ROOT / "ui" / "screens"
-WIDE, HIGH = 1280, 860
+WIDE, HIGH = 1280, 1240
 COLORS = 64
 """Of a picture: few enough for it to be small, and enough to be read."""
 

@@ -58,6 +58,7 @@ def test_a_refusal_knows_whether_no_transfer_is_better_beyond_chance(mean, beyon
     refused = verdict(mean, mean - 0.1)
     assert not refused.transfer
     assert refused.beyond_chance is beyond_chance
+    assert ("is better beyond chance" in refused.sentence) is beyond_chance
 
 
 def test_a_difference_that_is_none_names_no_number_of_rows():

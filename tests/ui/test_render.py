@@ -122,6 +122,24 @@ def test_a_block_beyond_the_one_that_is_read_is_not_used() -> None:
     assert [row.role for row in block_rows(form)] == ["frozen", "frozen", "not used", "not used"]
 
 
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("facebook/dinov2-with-registers-base", ["facebook/dinov2-", "with-registers-base"]),
+        ("apple/mobilevitv2-1.0-imagenet1k-256", ["apple/mobilevitv2-", "1.0-imagenet1k-256"]),
+        ("imagenet_mobilenet_v1_0.25_128", ["imagenet_mobilenet_", "v1_0.25_128"]),
+        ("google/vit-base-patch16-224-in21k", ["google/vit-base-", "patch16-224-in21k"]),
+    ],
+)
+def test_ids_in_a_ranking_are_parted_at_their_joints_at_80_columns_and_whole_where_there_is_room(
+    name: str, lines: list[str]
+) -> None:
+    report = render.advice_report(advice(choice(name, 0.8, gain=0.2)).to_dict())
+    table = printed(report).split("no transfer\n")[0].splitlines()
+    assert [line[6:26].strip() for line in table if line[6:26].strip() in lines] == lines
+    assert name in printed(report, 120).split("Because")[0]
+
+
 def test_advice_without_choices_tells_distances() -> None:
     record = {**two(), "choices": []}
     assert "imagenet_mobilenet_v1_0.25_128-source" in printed(render.advice_report(record))

@@ -142,3 +142,13 @@ def test_a_closed_pipe_is_no_fault(tmp_path):
         subprocess.run(["bash", "-c", command], check=True)
         text = (tmp_path / "errors").read_text()
         assert not any(word in text for word in ("Traceback", "BrokenPipe", "fault")), text
+
+
+def test_an_address_in_a_name_is_no_link_on_a_page():
+    written = markdown("WWW.evil.example eve@evil.example https://evil.example org/net@main 10:30")
+    for address in ("WWW\\.", "@evil", "://", "\\:/"):
+        assert address not in written
+    assert written.replace("\u2060", "").replace("\\", "") == (
+        "WWW.evil.example eve@evil.example https://evil.example org/net@main 10:30"
+    )
+    assert written.count("\u2060") == 3

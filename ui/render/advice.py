@@ -11,7 +11,7 @@ from recommender.blocks import block_rows
 from registry.escapes import shown
 from registry.forms import Json
 from ui.glossary import terms_of
-from ui.render.parts import BAR, NEAREST, bullet, new_table
+from ui.render.parts import BAR, NEAREST, Id, bullet, new_table
 from ui.render.words import converted_words, duration, gained, sample_words, scored, scored_interval, size
 
 ROLES = {"frozen": "blue", "learns": "red", "not used": "bright_black"}
@@ -124,7 +124,7 @@ def _choice_cells(choice: Json) -> tuple[RenderableType, ...]:
     style = "green" if gain["low"] > 0 else "red" if gain["high"] < 0 else "yellow"
     return (
         Text(str(choice["tier"]), "dim"),
-        Group(Text(choice["checkpoint"], "bold"), Text(choice["strategy"], "cyan"), *_remarks(choice)),
+        Group(Id(choice["checkpoint"], "bold"), Text(choice["strategy"], "cyan"), *_remarks(choice)),
         Group(
             Text(scored(expected["mean"], metric), "bold"),
             Text(scored_interval(expected["low"], expected["high"], metric), "dim"),

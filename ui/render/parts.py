@@ -1,9 +1,12 @@
 """Parts that several reports are made of."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from rich import box
-from rich.console import RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -12,6 +15,30 @@ BAR = 28
 NEAREST = 8
 _ID, _LEAST = 31, 9
 """Columns of the screen that an id has at least, and what gives way before it."""
+
+
+@dataclass(frozen=True)
+class Id:
+    """An id on as many lines as it takes, whole where there is room, else parted behind ``/ - _ .`` alone."""
+
+    name: str
+    style: str = ""
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        lines = [""]
+        for part in self._parts:
+            if lines[-1] and len(lines[-1]) + len(part) > options.max_width:
+                lines.append("")
+            lines[-1] += part
+        yield Text("\n".join(lines), self.style, overflow="fold")
+
+    def __rich_measure__(self, _console: Console, options: ConsoleOptions) -> Measurement:
+        least = max(map(len, self._parts), default=0)
+        return Measurement(least, len(self.name)).with_maximum(options.max_width)
+
+    @property
+    def _parts(self) -> list[str]:
+        return re.findall(r"[^/_.-]*[/_.-]|[^/_.-]+", self.name)
 
 
 def bullet(line: str, style: str = "") -> RenderableType:

@@ -78,7 +78,11 @@ def _way_on(
     if not fitting:
         return
     size = render.size(sum(row.bytes or 0 for row in fitting))
-    st.code(reproduce.as_command(FetchRequest(names=tuple(row.checkpoint for row in fitting)), home), wrap_lines=True)
+    st.code(
+        reproduce.as_command(FetchRequest(names=tuple(row.checkpoint for row in fitting)), home),
+        language=None,
+        wrap_lines=True,
+    )
     label = f"Fetch these {len(fitting)} and advise again: about {size}"
     if st.button(label, icon=":material/download:", key=f"fetch-{advice['id']}"):
         submit(request)

@@ -120,7 +120,7 @@ def _add(zoo: Zoo) -> None:
             _queue(zoo, path, called.strip() or None, kind.strip() or None)
     st.caption("Distances to it are measured from then on. With a checkpoint that was trained on it:")
     st.code(
-        render.command("zoo add", "DIR", "--source-data", "DATA", home=zoo.home.root), language="bash", wrap_lines=True
+        render.command("zoo add", "DIR", "--source-data", "DATA", home=zoo.home.root), language=None, wrap_lines=True
     )
 
 

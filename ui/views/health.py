@@ -35,7 +35,7 @@ def health_page() -> None:
             st.rerun()
     if report.quarantined:
         st.caption(literal(f"Kept aside: {', '.join(report.quarantined)}"))
-    st.code(render.command("doctor", home=zoo.home.root), language="bash", wrap_lines=True)
+    st.code(render.command("doctor", home=zoo.home.root), language=None, wrap_lines=True)
 
 
 def _checked(zoo: Zoo, *, mend: bool) -> Report:

@@ -29,6 +29,7 @@ __all__ = [
     "curves_of",
     "domains_drawn",
     "earlier_advice",
+    "figure",
     "followed",
     "go",
     "job_named",
@@ -68,6 +69,8 @@ _WORK = {
 }
 _OBJECT = ("folder", "name", "hub", "names", "words")
 """Fields that name what a job is about, where no data are."""
+_FIGURE = 168
+"""Pixels of a figure."""
 _STAMP = 140
 """Pixels of a column of times."""
 _CURVES = 2
@@ -102,7 +105,7 @@ def require_sign_in(admitted: Sequence[str]) -> None:
 
 def signed_in() -> None:
     """Who is signed in, and the way out."""
-    st.caption(literal(f"Signed in as {st.user.to_dict().get('email')}"))
+    st.text(f"Signed in as {shown(str(st.user.to_dict().get('email')))}")  # of which Markdown would make a link
     st.button("Sign out", icon=":material/logout:", type="tertiary", on_click=st.logout)
 
 
@@ -151,6 +154,14 @@ def sheet(rows: Sequence[Mapping[str, object]], **options: Any) -> Any:  # noqa:
         if not pd.api.types.is_numeric_dtype(table[name]):
             table[name] = table[name].map(lambda cell: "" if cell is None else shown(cell))
     return st.dataframe(table, hide_index=True, width="stretch", placeholder="-", **options)
+
+
+def figure(label: str, value: str, below: str, help: str | None = None) -> None:
+    """A figure with its interval or unit below it, explained on hover; two fit beside one another on a phone."""
+    with st.container(width=_FIGURE, gap=None):
+        st.metric(label, value, help=help)
+        if below:
+            st.caption(literal(below))
 
 
 def when(stamp: str) -> str:

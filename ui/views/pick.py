@@ -36,6 +36,7 @@ from ui.views.parts import (
     broken,
     domains_drawn,
     earlier_advice,
+    figure,
     go,
     job_named,
     opened_zoo,
@@ -56,8 +57,6 @@ __all__ = ["pick_page"]
 _ROWS, _FEW = 20, 6
 _REASONS = 2
 """Reasons that are read at once."""
-_FIGURE = 168
-"""Pixels of a figure: two fit beside one another on a narrow screen."""
 _SUSPECTS, _NOVEL = 12, 12
 """Rows that are shown as pictures or texts."""
 _LABEL = 40
@@ -260,7 +259,7 @@ def _welcome() -> None:
         "and what *no transfer* would score."
     )
     st.markdown("A case to try without data of your own, in a terminal:")
-    st.code("transferzoo demo", language="bash")
+    st.code("transferzoo demo", language=None)
 
 
 def _show(zoo: Zoo, advice: Json) -> None:
@@ -349,10 +348,12 @@ def _headline(advice: Json, place: int) -> None:
     taken = f"{render.size(cost['peak_memory_bytes'])} of memory on {cost.get('device', 'cpu')}"
     raw = f"90 %: {render.scored_interval(base['low'], base['high'], metric)}"
     with st.container(horizontal=True):  # which a narrow screen breaks into two lines
-        _figure(f"Expected {metric}", render.scored(choice["expected"]["mean"], metric), f"90 %: {reach}", "expected")
-        _figure("No transfer", render.scored(base["mean"], metric), raw, "no transfer")
-        _figure("Gain" if metric == Metric.R2 else "Gain in points", more, f"90 %: {between}", "gain")
-        _figure("Takes", render.duration(cost["seconds"]), taken, "cost")
+        figure(
+            f"Expected {metric}", render.scored(choice["expected"]["mean"], metric), f"90 %: {reach}", TERMS["expected"]
+        )
+        figure("No transfer", render.scored(base["mean"], metric), raw, TERMS["no transfer"])
+        figure("Gain" if metric == Metric.R2 else "Gain in points", more, f"90 %: {between}", TERMS["gain"])
+        figure("Takes", render.duration(cost["seconds"]), taken, TERMS["cost"])
     drawn, worded = st.columns([3, 2], gap="large")
     with drawn:
         st.subheader("What stays frozen", anchor=False)
@@ -370,13 +371,6 @@ def _headline(advice: Json, place: int) -> None:
         st.caption(literal(f"{choice['strategy']}: {PLANS.get(choice['strategy'], 'a strategy of a plug-in')}."))
         if st.button("Tune it", type="primary", icon=":material/tune:", key=f"tune-{advice['id']}"):
             go("tune", advice=str(advice["id"]), row=str(place + 1))
-
-
-def _figure(label: str, value: str, below: str, term: str) -> None:
-    """A figure with its interval or unit below it, explained on hover."""
-    with st.container(width=_FIGURE, gap=None):
-        st.metric(label, value, help=TERMS[term])
-        st.caption(literal(below))
 
 
 def _frozen(choice: Json, words: str) -> None:
@@ -687,7 +681,7 @@ def _again(zoo: Zoo, advice: Json, place: int) -> None:
     lines = f"{reproduce.advice_commands(advice, zoo.home.root, place)}\n{reproduce.mlflow_command(zoo.home)}"
     python = reproduce.advice_python(advice, zoo.home.root, place)
     for line in lines.splitlines():
-        typed.code(line, language="bash", wrap_lines=True)
+        typed.code(line, language=None, wrap_lines=True)
     coded.code(python, language="python", wrap_lines=True)
     name = f"advice-{advice['id']}"
     form.download_button("Download JSON", json.dumps(advice, indent=2), f"{name}.json", "application/json")

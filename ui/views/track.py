@@ -16,7 +16,7 @@ from registry.zoo import Zoo
 from ui import render
 from ui.glossary import TERMS
 from ui.strangers import markdown as literal
-from ui.views.parts import go, opened_zoo, outcomes_table, picture, refused, sheet
+from ui.views.parts import figure, go, opened_zoo, outcomes_table, picture, refused, sheet
 
 __all__ = ["track_page"]
 
@@ -74,13 +74,13 @@ def _filtered(outcomes: list[Outcome]) -> list[Outcome]:
 
 def _summed(summary: TrackSummary) -> None:
     """How far expectations could be trusted."""
-    covered, bias, off = st.columns(3)
-    covered.metric("Within their interval", f"{summary.covered} of {summary.runs}", help=TERMS["coverage"])
-    covered.caption(f"nominal 90 %; with so many runs {render.interval(summary.coverage_low, summary.coverage_high)}")
-    bias.metric("Bias in points", render.percentage_points(summary.bias), help=TERMS["bias"])
     error = summary.bias_error
-    bias.caption("one run has no error" if error is None else f"± {100 * error:.1f} (one standard error)")
-    off.metric("Off by, in points", f"{100 * summary.off:.1f}", help=TERMS["off"])
+    sure = "one run has no error" if error is None else f"± {100 * error:.1f} (one standard error)"
+    nominal = f"should be 90 %; so many runs: {render.interval(summary.coverage_low, summary.coverage_high)}"
+    with st.container(horizontal=True):  # which a narrow screen breaks into two lines
+        figure("Within interval", f"{summary.covered} of {summary.runs}", nominal, TERMS["coverage"])
+        figure("Bias in points", render.percentage_points(summary.bias), sure, TERMS["bias"])
+        figure("Off by, in points", f"{100 * summary.off:.1f}", "whichever way", TERMS["off"])
 
 
 def _beside(zoo: Zoo, first: str, second: str) -> None:
@@ -114,11 +114,11 @@ def _flat(form: Json, above: str = "") -> dict[str, str]:
         if isinstance(value, Mapping):
             leaves |= _flat(value, f"{path}, ")
         else:
-            leaves[path] = _figure(value)
+            leaves[path] = _leaf(value)
     return leaves
 
 
-def _figure(value: object) -> str:
+def _leaf(value: object) -> str:
     """A leaf in words: whole numbers with separators, others with five digits."""
     if isinstance(value, float) and (not isfinite(value) or abs(value) < 1e4):
         return f"{value:.5g}"

@@ -35,6 +35,7 @@ from ui.views.parts import (
     advice_named,
     broken,
     curves_of,
+    figure,
     followed,
     go,
     job_named,
@@ -97,7 +98,7 @@ def _planned(zoo: Zoo, advice: Json | None) -> None:
             return
         if st.button(f"Start: {render.about(choice['cost']['seconds'])}", type="primary", icon=":material/play_arrow:"):
             _start(zoo, request)
-        st.code(as_command(request, zoo.home.root), language="bash", wrap_lines=True)
+        st.code(as_command(request, zoo.home.root), language=None, wrap_lines=True)
     if choice["blocks"]:
         with right:
             words = f"{choice['strategy']}: {PLANS.get(choice['strategy'], 'a strategy of a plug-in')}."
@@ -237,7 +238,7 @@ def _run(zoo: Zoo, name: str) -> None:
         st.title(literal(f"Run {run.id}"), anchor=False)
         st.warning(literal(f"{form.state}: {form.reason or 'it is not finished'}"))
         if form.state is RunState.INTERRUPTED:
-            st.code(render.command("runs resume", run.id, home=zoo.home.root), language="bash")
+            st.code(render.command("runs resume", run.id, home=zoo.home.root), language=None)
         return
     sample, metrics = result["sample"], result["metrics"]
     st.title(literal(f"{result['checkpoint']} on {sample['name']}"), anchor=False)
@@ -263,20 +264,18 @@ def _brief(value: object) -> str:
 
 
 def _realized(metrics: Json, metric: str) -> None:
-    expected, realized, took, rows = st.columns(4)
-    if "expected_mean" in metrics:
-        reach = render.scored_interval(metrics["expected_low"], metrics["expected_high"], metric)
-        expected.metric("Expected", render.scored(metrics["expected_mean"], metric), help=TERMS["expected"])
-        expected.caption(f"90 %: {reach}")
-    realized.metric(f"Realized {metric}", render.scored(metrics["score"], metric))
-    if "expected_mean" in metrics:
-        inside = metrics["expected_low"] <= metrics["score"] <= metrics["expected_high"]
-        realized.caption("within the interval" if inside else "outside of the interval")
-    took.metric("Took", render.duration(metrics["seconds"]))
-    if "estimated_seconds" in metrics:
-        took.caption(f"estimated {render.duration(metrics['estimated_seconds'])}")
-    rows.metric("Test rows", f"{metrics['rows_test']:,.0f}")
-    rows.caption(f"{metrics['rows_train']:,.0f} to train on")
+    estimated = metrics.get("estimated_seconds")
+    judged = ""
+    with st.container(horizontal=True):  # which a narrow screen breaks into two lines
+        if "expected_mean" in metrics:
+            low, high = metrics["expected_low"], metrics["expected_high"]
+            judged = "within the interval" if low <= metrics["score"] <= high else "outside of the interval"
+            reach = f"90 %: {render.scored_interval(low, high, metric)}"
+            figure("Expected", render.scored(metrics["expected_mean"], metric), reach, TERMS["expected"])
+        figure(f"Realized {metric}", render.scored(metrics["score"], metric), judged)
+        words = "" if estimated is None else f"estimated {render.duration(estimated)}"
+        figure("Took", render.duration(metrics["seconds"]), words)
+        figure("Test rows", f"{metrics['rows_test']:,.0f}", f"{metrics['rows_train']:,.0f} to train on")
 
 
 def _learned(result: Json) -> None:
@@ -368,7 +367,7 @@ def _uses(zoo: Zoo, run: RunFolder, result: Json) -> None:
         st.caption("It joins the registry, with lineage; the next advice may start from it.")
         if st.form_submit_button("Promote"):
             _use(zoo, run.id, lambda: PromoteRequest(run=run.id, name=name.strip()))
-    elsewhere.code(mlflow_command(zoo.home), language="bash", wrap_lines=True)
+    elsewhere.code(mlflow_command(zoo.home), language=None, wrap_lines=True)
     if result.get("mlflow_run_id"):
         elsewhere.caption(literal(f"MLflow run {result['mlflow_run_id']}"))
 

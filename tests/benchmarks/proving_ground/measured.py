@@ -212,6 +212,7 @@ def main() -> None:
     parser.add_argument("--grown", type=Path, default=Path(".cache/grow"))
     parser.add_argument("--teachers", type=Path, default=Path(".cache/teachers"), help="real text checkpoints")
     parser.add_argument("--cache", type=Path, default=Path(".cache/proving"))
+    parser.add_argument("--strategies", nargs="+", help="these alone")
     requested = parser.parse_args()
     ground, folder = GROUNDS[requested.modality], HERE / requested.modality
     data = sets_of(ground, requested.data, requested.shared)
@@ -232,7 +233,8 @@ def main() -> None:
     pairs = np.array([float(((a.embedding - b.embedding) ** 2).sum()) for a, b in combinations(sketches, 2)])
     scores, bodies = read_scores(folder / "scores.csv"), _bodies(design, bench)
     rows = rows_of(design, results, scores, tried, facts, bodies, pairs, ground)
-    table = _once(sorted(rows, key=lambda row: row["strategy"] != "linear-probe"))
+    kept = (row for row in rows if requested.strategies is None or row["strategy"] in requested.strategies)
+    table = _once(sorted(kept, key=lambda row: row["strategy"] != "linear-probe"))
     own: dict[str, str] = {} if ground is IMAGES else {"modality": ground.modality}
     path = catalog_folder() / "outcomes" / ("measured.csv" if ground is IMAGES else f"measured_{ground.modality}.csv")
     with path.open("w", newline="") as file:

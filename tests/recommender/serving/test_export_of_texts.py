@@ -1,6 +1,7 @@
 """Classifiers of texts: what transformers' own classes make of an exported folder is what the run says."""
 
 import json
+import runpy
 from importlib.util import find_spec
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 import transformers as t
 
 from recommender.runs.folder import RunFolder
+from recommender.serving import beside
 from recommender.serving.export import TOLERANCE, export, export_onnx
 from recommender.serving.predict import Predictor
 from recommender.tuning.heads import LinearHead, save_head
@@ -107,8 +109,24 @@ def test_an_encoder_of_t5_gets_a_decoder_that_takes_the_mean(net, tmp_path):
     assert differs(tmp_path / "out", run, singles) < TOLERANCE
 
 
-def test_what_transformers_cannot_compute_is_refused_with_what_to_do(tmp_path):
-    run = finished_run(tmp_path / "run", "mpnet")  # its attention hangs on places
+@pytest.mark.parametrize("sentences", [False, True])
+def test_an_encoder_whose_attention_hangs_on_places_has_its_head_beside_it(sentences, tmp_path):
+    run = finished_run(tmp_path / "run", "mpnet", sentences=sentences)
+    done = export(run, tmp_path / "out")
+    assert (done.opener, done.script) == ("AutoModel", "classifier.py")
+    with quiet():
+        logits = runpy.run_path(str(tmp_path / "out" / "classifier.py"))["logits"]
+        tokenizer = t.AutoTokenizer.from_pretrained(tmp_path / "out")
+        batch = tokenizer.pad([tokenizer(*item.parts, truncation=True) for item in ITEMS], return_tensors="pt")
+        batch.pop("token_type_ids", None)
+        given = logits(**batch).numpy()
+    expected = Predictor.open(run.path).predict(ITEMS).logits
+    assert np.abs(given - expected).max() / max(1, np.abs(expected).max()) < TOLERANCE
+
+
+def test_what_reads_no_output_of_its_net_is_refused_with_what_to_do(tmp_path, monkeypatch):
+    run = finished_run(tmp_path / "run", "mpnet")
+    monkeypatch.setattr(beside, "_readings", lambda *_: iter(()))
     with pytest.raises(NotExportable) as caught:
         export(run, tmp_path / "out")
     assert "transferzoo predict" in caught.value.remedy

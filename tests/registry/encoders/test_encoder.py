@@ -41,6 +41,20 @@ def test_small_batches_make_what_large_ones_make(tmp_path):
         np.testing.assert_allclose(left.vectors, right.vectors, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(("room", "largest"), [(1 << 40, 7), (2, 2), (0, 1)])
+def test_a_pass_takes_no_more_items_than_its_largest_output_has_room_for(tmp_path, monkeypatch, room, largest):
+    encoder, items = load_encoder(save_net(tmp_path, "resnet")), pictures(7)
+    item = encoder.layers.swelling * sum(part.nbytes for part in encoder.network.prepare(items[0]).values())
+    monkeypatch.setattr("registry.encoders.encoder._LARGEST_OUTPUT", room * item)
+    passes = []
+    encoder.network.model.register_forward_pre_hook(
+        lambda _module, _inputs, named: passes.append(len(named["pixel_values"])), with_kwargs=True
+    )
+    whole = encoder.encode(items)
+    assert (sum(passes), max(passes)) == (7, largest)
+    assert len(whole.blocks[0].vectors) == 7
+
+
 def test_features_survive_the_disk(tmp_path):
     encoded = load_encoder(save_net(tmp_path / "net", "vit")).encode(pictures(3))
     encoded.save(tmp_path / "kept.safetensors")

@@ -3,7 +3,7 @@ import torch
 import transformers
 from torch import nn
 
-from registry.encoders.layers import layers_of, read_blocks
+from registry.encoders.layers import layers_of, read_blocks, size_of
 from tests.registry.encoders.nets import NETS, network_of, small_transformer
 
 ODD = {
@@ -189,3 +189,24 @@ def test_a_net_of_many_layers_is_joined_to_eight_blocks():
     )
     blocks = layers_of(network_of(transformers.ViTForImageClassification(config), 16)).blocks
     assert [block.end for block in blocks] == [f"vit.layers.{place}" for place in (1, 3, 5, 7, 9, 11, 12)]
+
+
+@pytest.mark.parametrize("net", ["resnet", "vit"])
+def test_how_far_a_net_swells_is_seen_from_its_largest_output(net):
+    model = NETS[net]().eval()
+    network = network_of(model)
+    rows = [network.prepare(item) for item in network.examples()[:2]]
+    largest = 0
+
+    def measure(_module, _inputs, output):
+        nonlocal largest
+        tensors = output.values() if isinstance(output, dict) else [output]
+        largest = max(largest, *(one.nbytes for one in tensors if isinstance(one, torch.Tensor)), 0)
+
+    for module in model.modules():
+        module.register_forward_hook(measure)
+    layers = layers_of(network)
+    largest = 0
+    with torch.inference_mode():
+        read_blocks(network, layers, network.batch(rows))
+    assert layers.swelling == pytest.approx(largest / sum(size_of(row) for row in rows))
