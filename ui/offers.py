@@ -69,7 +69,9 @@ def listing_json(zoo: "Zoo", listing: Listing, *, here: bool = False) -> dict[st
 
 
 def offers_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
-    """What is here, and what is known but not fetched."""
+    """What is here, and what is known but not fetched; where neither is left, what to do about it."""
+    if not rows:
+        return Text("Nothing that is here or known fits: raise a limit, or leave out a filter.")
     here, known = ([row for row in rows if row["here"] is there] for there in (True, False))
     parts: list[RenderableType] = [render.checkpoint_table(here)] if here else [Text("None of these is here.", "dim")]
     if known:

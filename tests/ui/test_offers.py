@@ -36,6 +36,10 @@ def test_what_is_here_and_what_is_known_stand_apart(zoo):
     assert "unknown" in report
 
 
+def test_limits_that_leave_nothing_say_so():
+    assert "leave out a filter" in printed(offers.offers_table([]))
+
+
 def test_downloads_are_unknown_until_the_hub_is_asked(zoo):
     def report():
         return " ".join(printed(offers.facts_report(offers.listing_json(zoo, zoo.listing("big")), [])).split())
