@@ -305,9 +305,8 @@ def _connect(address: str) -> None:
     except exceptions.RayError as failure:
         raise _named(failure, address) from failure
     except (OSError, ValueError, RuntimeError) as failure:
-        refusal = next((one for one in _chain(failure) if isinstance(one, exceptions.AuthenticationError)), None)
-        if refusal is not None:
-            raise ClusterRefused(address, _first_line(refusal)) from failure
+        if any("AuthenticationError" in f"{type(one).__name__} {one}" for one in _chain(failure)):  # in its words alone
+            raise ClusterRefused(address, "it is another, or none is given") from failure
         if not isinstance(failure, RuntimeError):
             raise ClusterAway(address, _first_line([*_chain(failure)][-1])) from failure
         remedy = "Install the same versions of Python, Ray and transferzoo on every node."
