@@ -192,16 +192,19 @@ class Store:
         self.database.run(work, write=True)
 
     def keep(self, advice: Keepable) -> None:
-        """Keep advice under its id; once is enough."""
+        """Keep advice under its id; once is enough, unless what is kept left more undone than this does."""
         form = advice.to_dict()
+        same = schema.recommendations.c.id == advice.id
+        there = self._bodies(raw(schema.recommendations).where(same), 1)
+        if there and len(_undone(there[0][1])) <= len(_undone(form)):
+            return
         sample = form.get("sample")
         digest = str(sample.get("digest", "")) if isinstance(sample, Mapping) else ""
         content = {"id": advice.id, "created": now(), "sample_digest": digest, "body": json_text(form)}
 
         def work(connection: sa.Connection) -> None:
-            there = raw(schema.recommendations, "number").where(schema.recommendations.c.id == advice.id)
-            if connection.scalar(there) is None:
-                connection.execute(sa.insert(schema.recommendations).values(sealed(schema.recommendations, content)))
+            connection.execute(sa.delete(schema.recommendations).where(same))
+            connection.execute(sa.insert(schema.recommendations).values(sealed(schema.recommendations, content)))
 
         self.database.write(work, len(content["body"]))
 
@@ -269,6 +272,11 @@ class Store:
             return bodies
 
         return self.database.run(read)
+
+
+def _undone(form: Mapping[str, object]) -> Sequence[object]:
+    undone = form.get("undone")
+    return undone if isinstance(undone, Sequence) else ()
 
 
 def _size(entries: Entries) -> int:

@@ -172,6 +172,20 @@ def test_advice_is_kept_once_and_found_by_id_sample_or_newest(store):
     assert [body["id"] for _, body in store.kept(5)] == ["b", "a"]
 
 
+def test_advice_that_was_gone_on_with_takes_the_place_of_what_left_more_undone(store):
+    class Cut(Advice):
+        def to_dict(self):
+            return {**super().to_dict(), "undone": [{"checkpoint": "a", "reason": "time was over"}]}
+
+    store.keep(Cut("a"))
+    store.keep(Advice("b"))
+    store.keep(Advice("a"))
+    assert store.advice("a") == Advice("a").to_dict()
+    store.keep(Cut("a"))
+    assert store.advice("a") == Advice("a").to_dict()
+    assert [body["id"] for _, body in store.kept(5)] == ["a", "b"]
+
+
 def test_advice_with_a_nan_in_it_is_not_kept(store):
     class Bad(Advice):
         def to_dict(self):
