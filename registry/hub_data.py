@@ -1,7 +1,7 @@
 """Data sets of a hub: tables alone (Parquet, CSV, TSV, JSON lines), never a script, as a folder that any reader reads.
 
 Which files are which split is read off the card's ``configs``, else off their names. Rows of texts are kept as JSON
-lines, files inside Parquet (pictures, sounds) as files in class folders.
+lines, files inside Parquet (media) as files in class folders.
 """
 
 import hashlib

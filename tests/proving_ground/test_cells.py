@@ -48,6 +48,7 @@ def test_a_torn_line_is_not_read(tmp_path):
     assert read_design(path) == [CELL]
 
 
+@pytest.mark.slow
 def test_writers_side_by_side_leave_whole_lines(tmp_path):
     path = tmp_path / "design.csv"
     context = get_context("spawn")

@@ -168,6 +168,7 @@ def test_a_killed_job_is_begun_again_by_the_worker_of_its_lane(zoo: Zoo, detache
     assert (zoo.home.root / "diary").read_text().split() == ["begin", job, "begin", job, "end", job]
 
 
+@pytest.mark.slow
 def test_a_job_that_dies_each_time_is_lost_and_can_be_queued_anew(zoo: Zoo, detached: Detached) -> None:
     job, after = queue_job(zoo, "fatal", run="killed"), queue_job(zoo, "quick")
     worker(zoo).join(60)
