@@ -29,7 +29,7 @@ _WINDOW = 1 << 22
 _LARGEST_OUTPUT = 40 << 20
 """Bytes that one module of the net may hand on at once.
 
-Fewer would cost time, for a pass lays out a convolution's weights anew: ResNet-50 takes 13 items at 224 px, ViT-B/16 17.
+Fewer cost time, for a pass lays out a convolution's weights anew: ResNet-50 takes 13 items at 224 px, ViT-B/16 17.
 """
 
 
