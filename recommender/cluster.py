@@ -94,7 +94,7 @@ def run_on_ray(
         place = _Place(job.home.root, job.home.registry) if isinstance(provider, ZooProvider) else None
         sent: Any = ray.put((job, None if place else desk.provider, place))
         options = ray.remote(_train).options(**cluster.resources(job.device), max_retries=_TRIES)
-        task = options.remote(sent, desk.heard, desk.said)
+        task = options.remote(sent, desk.reports, desk.answers)
         try:
             while not cluster.finished(task):
                 desk.serve()
@@ -118,7 +118,7 @@ class _Desk:
 
     def __init__(self, job: Job, track: Tracker, progress: Progress, provider: Provider) -> None:
         self.provider = provider
-        self.heard, self.said = (Queue(actor_options={"num_cpus": 0}) for _ in range(2))
+        self.reports, self.answers = (Queue(actor_options={"num_cpus": 0}) for _ in range(2))
         self._job, self._track, self._progress = job, track, progress
         self._entry: AbstractContextManager[TrackerRun] | None = None
         self._tracker_run: TrackerRun = NullTrackerRun()
@@ -133,20 +133,20 @@ class _Desk:
         """Take what has been reported by now."""
         if self._stopped is None and self._progress.cancelled():
             self._stopped = time.monotonic()
-            self.said.put(_STOP)
-        for number, name, facts in self.heard.get_nowait_batch(self.heard.qsize()):
+            self.answers.put(_STOP)
+        for number, name, facts in self.reports.get_nowait_batch(self.reports.qsize()):
             try:
                 answer = getattr(self, f"_{name}")(*facts)
             except Exception as failure:  # the worker raises it where it asked
                 answer = failure
             if number is not None:
-                self.said.put((number, answer))
+                self.answers.put((number, answer))
 
     def close(self) -> None:
         """The worker is gone: an entry that it left open ends as one that was killed."""
         self._leave(Cancelled())
         if ray.is_initialized():
-            for queue in (self.heard, self.said):
+            for queue in (self.reports, self.answers):
                 queue.shutdown(force=True)
 
     def _enter(self) -> None:
@@ -208,8 +208,8 @@ class _Cluster:
         with self.named():
             options = ray.remote(_carry_out).options(**self.resources("cpu"), max_retries=_TRIES)
             place = _Place(zoo.home.root, zoo.home.registry)
-            given: Any = ray.put((work, shared))
-            tasks = [options.remote(given, piece, place, deadline.seconds, ends) for piece in pieces]
+            sent: Any = ray.put((work, shared))
+            tasks = [options.remote(sent, piece, place, deadline.seconds, ends) for piece in pieces]
             for done, task in enumerate(tasks, start=1):
                 result = self._awaited(task, deadline, progress)
                 progress.report(Event(Phase.PROBE, "", done, len(tasks)))
@@ -220,8 +220,8 @@ class _Cluster:
         try:
             while not deadline.interrupted:
                 if self.finished(task):
-                    result, said = ray.get(task)
-                    for category, message in said:
+                    result, warned = ray.get(task)
+                    for category, message in warned:
                         warnings.warn(message, category, stacklevel=2)
                     return result
                 require_wanted(progress)
@@ -398,23 +398,23 @@ def _zoo(place: _Place) -> Zoo:
 
 
 def _carry_out(
-    given: tuple[Callable[..., Any], object], piece: object, place: _Place, seconds: float | None, ends: float | None
+    sent: tuple[Callable[..., Any], object], piece: object, place: _Place, seconds: float | None, ends: float | None
 ) -> tuple[object, list[tuple[type[Warning], str]]]:
     """What comes of a piece of work, with the warnings meanwhile."""
-    work, shared = given
+    work, shared = sent
     deadline = Deadline.going_on(seconds, 0.0 if ends is None else ends - time.time())
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         result = work(shared, piece, _zoo(place), deadline, silent)
-    return result, [(one.category, str(one.message)) for one in said]
+    return result, [(one.category, str(one.message)) for one in warned]
 
 
 def _train(
-    sent: tuple[Job, Provider | None, _Place | None], heard: Queue, said: Queue
+    sent: tuple[Job, Provider | None, _Place | None], reports: Queue, answers: Queue
 ) -> tuple[TuningRun, Outcome] | BaseException:
     """A job carried out, or how it ended."""
     job, provider, place = sent
-    line = _Line(heard, said)
+    line = _Line(reports, answers)
     if place is not None:
         provider = ZooProvider(_zoo(place))
     try:
@@ -426,14 +426,14 @@ def _train(
 class _Line:
     """The worker's end of a `_Desk`: an observer and a tracker. What nobody waits for is put, the rest asked."""
 
-    def __init__(self, heard: Queue, said: Queue) -> None:
-        self._heard, self._said = heard, said
+    def __init__(self, reports: Queue, answers: Queue) -> None:
+        self._reports, self._answers = reports, answers
         self._stopped, self._glanced, self._reported = False, 0.0, (0.0, "")
 
     def put(self, name: str, *facts: object) -> None:
         """Report; where nobody listens any more, the work ends."""
         try:
-            self._heard.put((None, name, facts))
+            self._reports.put((None, name, facts))
         except exceptions.RayError as cause:
             raise Cancelled from cause
 
@@ -441,9 +441,9 @@ class _Line:
         """Report, and wait for the answer."""
         number = token_hex(8)
         try:
-            self._heard.put((number, name, facts))
+            self._reports.put((number, name, facts))
             while True:
-                match self._said.get():
+                match self._answers.get():
                     case (other, answer):
                         if other == number:
                             break
@@ -466,7 +466,7 @@ class _Line:
         """Whether the other end wants no more, as far as was heard."""
         if not self._stopped and time.monotonic() - self._glanced > _GLANCE:
             try:
-                self._stopped = self._said.get_nowait() == _STOP
+                self._stopped = self._answers.get_nowait() == _STOP
             except Empty:
                 pass
             except exceptions.RayError:

@@ -162,11 +162,11 @@ def _splits(remote: Remote, card: Mapping[str, object], config: str | None) -> S
         patterns = stated.get(config or usual)
         if patterns is None:
             raise UnknownName("configuration", config or "", tuple(stated))
-        found = {
+        by_split = {
             split: [file for file in tables if any(fnmatchcase(file.name, one) for one in many)]
             for split, many in patterns.items()
         }
-        return {split: files for split, files in found.items() if files}
+        return {split: files for split, files in by_split.items() if files}
     folders = dict.fromkeys(file.name.partition("/")[0] for file in tables if "/" in file.name)
     if config is not None:
         if config not in folders:

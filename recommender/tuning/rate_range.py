@@ -17,6 +17,7 @@ from jaxtyping import Float
 from recommender.tuning.data import TrainingRows
 from recommender.tuning.keeper import Keeper, Training, logits_of
 from recommender.tuning.parameter_groups import rates
+from recommender.tuning.trainer import LARGEST_GRADIENT
 
 __all__ = ["MULTIPLES", "RateRange", "measure_range"]
 
@@ -30,7 +31,6 @@ _HARM = 0.02
 """Rise of the loss (nats; of a quantity, squared deviations) up to which no harm is done, however sure it is."""
 _MARGIN = 4.0
 """By how much the rate lies below one that is not borne."""
-_LARGEST_GRADIENT = 1.0
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def _step(keeper: Keeper, optimizer: torch.optim.Optimizer, batch: dict[str, tor
     loss = keeper.objective.loss(classifier(**inputs), targets) + keeper.anchor.penalty()
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]  # torch's stub lacks it
-    torch.nn.utils.clip_grad_norm_(classifier.parameters(), _LARGEST_GRADIENT)
+    torch.nn.utils.clip_grad_norm_(classifier.parameters(), LARGEST_GRADIENT)
     optimizer.step()
 
 

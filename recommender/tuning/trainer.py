@@ -17,10 +17,10 @@ from recommender.runs.devices import precision
 from recommender.tuning.keeper import write_weights
 from registry.files import filling
 
-__all__ = ["StrictTrainer", "settings_of"]
+__all__ = ["LARGEST_GRADIENT", "StrictTrainer", "settings_of"]
 
 _WARM_UP = 0.1
-_LARGEST_GRADIENT = 1.0
+LARGEST_GRADIENT = 1.0
 _WEIGHTS = "model.safetensors"
 _STATES = 3
 """What a save holds at most, in sizes of the weights: these, and two moments of each."""
@@ -99,7 +99,7 @@ def settings_of(
         num_train_epochs=epochs,
         lr_scheduler_type="cosine",
         warmup_steps=math.ceil(_WARM_UP * steps * epochs),
-        max_grad_norm=_LARGEST_GRADIENT,
+        max_grad_norm=LARGEST_GRADIENT,
         seed=seed,
         data_seed=seed,
         dataloader_pin_memory=False,

@@ -85,17 +85,17 @@ def report_search(known: np.ndarray, queries: np.ndarray) -> None:
     bounds, column = np.ones((len(known), 64), dtype=np.float32), np.ones(64, dtype=np.float32)
     scan = Times([partial(np.matmul, bounds, column)] * 50)
     recall = np.mean([_recall(index, known, query) for query in queries[:CHECKED]])
-    _print_row("search", search.summary(), "p99 < 10 ms")
-    _print_row(f"recall@{NEAREST} against exact search in float64", f"{recall:.4f}", ">= .99")
-    _print_row("FAISS flat over all numbers", f"{whole.summary()}: {whole.median / search.median:.0f} times as long")
+    print_row("search", search.summary(), "p99 < 10 ms")
+    print_row(f"recall@{NEAREST} against exact search in float64", f"{recall:.4f}", ">= .99")
+    print_row("FAISS flat over all numbers", f"{whole.summary()}: {whole.median / search.median:.0f} times as long")
     times = search.median / scan.median
-    _print_row("reading the 64 leading numbers once", f"{scan.summary()}: the search takes {times:.0f} times as long")
-    _print_row("the first search, which fits the components", first.summary())
+    print_row("reading the 64 leading numbers once", f"{scan.summary()}: the search takes {times:.0f} times as long")
+    print_row("the first search, which fits the components", first.summary())
     adding = Times([partial(index.add, [len(known) + at], queries[at : at + 1]) for at in range(100)])
-    _print_row("adding one to the index", adding.summary(), "< 50 ms")
+    print_row("adding one to the index", adding.summary(), "< 50 ms")
     size = known.nbytes * (1 + 64 / known.shape[1]) / 2**30
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    _print_row("memory of the index", f"{size:.2f} GiB (the benchmark's peak: {peak:.2f})")
+    print_row("memory of the index", f"{size:.2f} GiB (the benchmark's peak: {peak:.2f})")
 
 
 def report_file(known: np.ndarray, query: np.ndarray, folder: Path) -> None:
@@ -103,37 +103,37 @@ def report_file(known: np.ndarray, query: np.ndarray, folder: Path) -> None:
     index, path = DomainIndex(known.shape[1]), folder / "index.faiss"
     index.add(np.arange(len(known)), known)
     saving = Times([lambda: index.save(path, "stamp")])
-    _print_row("saving the file", f"{saving.summary()}, {path.stat().st_size / 2**20:.0f} MiB")
-    _print_row("loading it, checksum and all", Times([lambda: DomainIndex.load(path, "stamp")]).summary())
+    print_row("saving the file", f"{saving.summary()}, {path.stat().st_size / 2**20:.0f} MiB")
+    print_row("loading it, checksum and all", Times([lambda: DomainIndex.load(path, "stamp")]).summary())
     expected, sound = index.search(query, NEAREST)[1].tolist(), 0
     for attempt in range(5):
         _save_and_die(path, 0.05 + 0.2 * attempt)
         kept = DomainIndex.load(path, "stamp")
         sound += kept is not None and kept.search(query, NEAREST)[1].tolist() == expected
-    _print_row("kill -9 in the midst of a save", f"{sound} of 5 times the file was whole", "5")
+    print_row("kill -9 in the midst of a save", f"{sound} of 5 times the file was whole", "5")
 
 
 def report_registry(known: np.ndarray, queries: np.ndarray, like: Sketch, folder: Path) -> None:
     """The same through the door: a registry of all these domains, its index made from SQL, one more added."""
     zoo = Zoo.open(folder / "home")
     starts = range(0, len(known), 5000)
-    filling = Times([partial(zoo.store.write, _entries(at, known[at : at + 5000], like)) for at in starts])
-    _print_row("registering them, each", f"{1e3 * filling.waited.sum() / len(known):.2f} ms")
+    filling = Times([partial(zoo.store.write, entries(at, known[at : at + 5000], like)) for at in starts])
+    print_row("registering them, each", f"{1e3 * filling.waited.sum() / len(known):.2f} ms")
 
     def near(zoo: Zoo = zoo) -> list[tuple[Domain, float]]:
         return zoo.near(like.rows, NEAREST)
 
-    _print_row("making the index from SQL, and searching", Times([near]).summary())
-    _print_row("zoo.near with 256 rows", Times([near] * 100).summary())
-    later = [_entries(len(known) + place, queries[place : place + 1], like) for place in range(30)]
+    print_row("making the index from SQL, and searching", Times([near]).summary())
+    print_row("zoo.near with 256 rows", Times([near] * 100).summary())
+    later = [entries(len(known) + place, queries[place : place + 1], like) for place in range(30)]
     adding = Times([lambda one=one: (zoo.store.write(one), near()) for one in later])
-    _print_row("registering one and finding it", adding.summary(), "< 50 ms")
+    print_row("registering one and finding it", adding.summary(), "< 50 ms")
     path = zoo.index_path(zoo.lens("image"))
     path.write_bytes(path.read_bytes()[:-1] + b"\x00")
     again = Zoo.open(folder / "home")
     making = Times([partial(near, again)])
     same = "the same answer" if near(again) == near() else "ANOTHER ANSWER"
-    _print_row("a damaged file, made anew from SQL", f"{making.summary()}, {same}", "the same answer")
+    print_row("a damaged file, made anew from SQL", f"{making.summary()}, {same}", "the same answer")
 
 
 class Times:
@@ -161,7 +161,7 @@ class Times:
         return f"{own[0]:.2f} / {own[1]:.2f} ms ({waited[0]:.2f} / {waited[1]:.2f})"
 
 
-def _entries(first: int, embeddings: np.ndarray, like: Sketch) -> Entries:
+def entries(first: int, embeddings: np.ndarray, like: Sketch) -> Entries:
     """Domains with those embeddings; their few rows are another's."""
     rows = Features(like.rows.vectors[:KEPT], like.rows.encoder)
     names = [f"mixture-{first + place:06d}" for place in range(len(embeddings))]
@@ -202,7 +202,8 @@ def _recall(index: DomainIndex, known: np.ndarray, query: np.ndarray) -> float:
     return len(set(index.search(query, NEAREST)[1].tolist()) & set(exact.tolist())) / NEAREST
 
 
-def _print_row(what: str, measured: str, wanted: str = "") -> None:
+def print_row(what: str, measured: str, wanted: str = "") -> None:
+    """One figure beside what is wanted of it."""
     print(f"{what:<44} {measured:<62} {wanted}", flush=True)
 
 

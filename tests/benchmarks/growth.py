@@ -21,15 +21,14 @@ import numpy as np
 import psycopg
 import sqlalchemy as sa
 
-from registry.cards import Checkpoint, Domain
+from registry.cards import Checkpoint
 from registry.catalog import read_catalog
 from registry.features import Features
 from registry.home import catalog_folder
-from registry.sketch import Sketch
 from registry.store import schema
 from registry.store.cards import card_row, sketch_row
 from registry.zoo import Zoo
-from tests.benchmarks.domains import KEPT, ROWS, mixtures
+from tests.benchmarks.domains import Times, entries, mixtures, print_row
 from tests.postgres import fresh_database, run_server
 
 AT_ONCE = 20_000
@@ -55,13 +54,13 @@ def report_cards(zoo: Zoo, raw: psycopg.Connection, count: int, queries: int) ->
     _copy(raw, schema.checkpoints, _cards(zoo.checkpoints(), count))
     raw.execute("ANALYZE checkpoints")
     size = _size(raw, "checkpoints")
-    _print_row(f"{count:,} checkpoint cards, COPY", f"{time.perf_counter() - began:.0f} s, {size:.1f} GiB")
+    print_row(f"{count:,} checkpoint cards, COPY", f"{time.perf_counter() - began:.0f} s, {size:.1f} GiB")
     random = np.random.default_rng(0)
     names = [_name(int(number)) for number in random.integers(count, size=queries)]
     for modality in ("image", "text", "none"):
         took = _timed([partial(zoo.store.checkpoints_after, name, PAGE, modality) for name in names])
-        _print_row(f"a page of {PAGE} of modality {modality}", took)
-    _print_row("one card by its name", _timed([partial(zoo.store.checkpoints, name=name) for name in names]))
+        print_row(f"a page of {PAGE} of modality {modality}", took)
+    print_row("one card by its name", _timed([partial(zoo.store.checkpoints, name=name) for name in names]))
 
 
 def report_domains(zoo: Zoo, raw: psycopg.Connection, count: int, queries: int) -> None:
@@ -72,33 +71,22 @@ def report_domains(zoo: Zoo, raw: psycopg.Connection, count: int, queries: int) 
     began = time.perf_counter()
     for first in range(0, count, AT_ONCE):
         embeddings = mixtures(sketches, lens, min(AT_ONCE, count - first), seed=first)
-        _copy(raw, schema.domains, _domains(first, len(embeddings)))
-        _copy(raw, schema.sketches, _sketches(first, embeddings, sketches[0]))
-    _print_row(f"{count:,} domains, COPY", f"{time.perf_counter() - began:.0f} s, {_size(raw, 'sketches'):.1f} GiB")
+        built = entries(first, embeddings, sketches[0])
+        _copy(raw, schema.domains, (card_row(schema.domains, card, bundled=False) for card in built.domains))
+        _copy(raw, schema.sketches, map(sketch_row, built.sketches))
+    print_row(f"{count:,} domains, COPY", f"{time.perf_counter() - began:.0f} s, {_size(raw, 'sketches'):.1f} GiB")
     clouds = [sketches[place % len(sketches)].rows for place in range(queries)]
-    asked = [Features(rows.vectors, rows.encoder) for rows in clouds]
+    queried = [Features(rows.vectors, rows.encoder) for rows in clouds]
     began = time.perf_counter()
-    zoo.near(asked[0], NEAREST)
-    _print_row("the index made from SQL, and the first search", f"{time.perf_counter() - began:.0f} s")
-    _print_row(f"zoo.near, {NEAREST} nearest", _timed([partial(zoo.near, one, NEAREST) for one in asked]))
+    zoo.near(queried[0], NEAREST)
+    print_row("the index made from SQL, and the first search", f"{time.perf_counter() - began:.0f} s")
+    print_row(f"zoo.near, {NEAREST} nearest", _timed([partial(zoo.near, one, NEAREST) for one in queried]))
 
 
 def _cards(bundled: tuple[Checkpoint, ...], count: int) -> Iterator[Mapping[str, object]]:
     for number in range(count):
         card = replace(bundled[number % len(bundled)], name=_name(number))
         yield card_row(schema.checkpoints, card, bundled=False)
-
-
-def _domains(first: int, count: int) -> Iterator[Mapping[str, object]]:
-    for number in range(first, first + count):
-        name = f"mixture-{number:08d}"
-        yield card_row(schema.domains, Domain(name, "image", name, "mixtures", ROWS), bundled=False)
-
-
-def _sketches(first: int, embeddings: np.ndarray, like: Sketch) -> Iterator[Mapping[str, object]]:
-    rows = Features(like.rows.vectors[:KEPT], like.rows.encoder)
-    for number, embedding in enumerate(embeddings, start=first):
-        yield sketch_row(Sketch(f"mixture-{number:08d}", like.lens, rows, embedding, ROWS))
 
 
 def _name(number: int) -> str:
@@ -117,23 +105,14 @@ def _copy(raw: psycopg.Connection, table: sa.Table, rows: Iterable[Mapping[str, 
 
 def _size(raw: psycopg.Connection, table: str) -> float:
     """GiB of a table with its indexes."""
-    found = raw.execute("SELECT pg_total_relation_size(%s)", [table]).fetchone()
-    return int(found[0]) / 2**30 if found else 0.0
+    size = raw.execute("SELECT pg_total_relation_size(%s)", [table]).fetchone()
+    return int(size[0]) / 2**30 if size else 0.0
 
 
 def _timed(work: list[Callable[[], object]]) -> str:
-    """Median, p95 and p99 of pieces of work, in ms."""
-    took = []
-    for piece in work:
-        began = time.perf_counter()
-        piece()
-        took.append(1e3 * (time.perf_counter() - began))
-    median, p95, p99 = np.quantile(took, [0.5, 0.95, 0.99])
+    """Median, p95 and p99 of pieces of work, waiting and all, in ms."""
+    median, p95, p99 = np.quantile(1e3 * Times(work).waited, [0.5, 0.95, 0.99])
     return f"median {median:.1f} ms, p95 {p95:.1f}, p99 {p99:.1f}"
-
-
-def _print_row(what: str, measured: str) -> None:
-    print(f"{what:<48} {measured}", flush=True)
 
 
 def _arguments() -> argparse.Namespace:

@@ -57,9 +57,9 @@ def fetched_data(zoo: Zoo, job: JobRecord) -> None:
     label = st.selectbox("Column of labels", [None, *columns], format_func=_recognized)
     if st.button("Recommend for it", type="primary", icon=":material/flag:"):
         request = RecommendRequest(sample=SampleRequest(path=Path(data["path"]), text=text, label=label))
-        asked = requested(zoo, request)
-        if asked is not None:
-            go("pick", job=asked.id)
+        advising = requested(zoo, request)
+        if advising is not None:
+            go("pick", job=advising.id)
 
 
 def _recognized(name: str | None) -> str:
