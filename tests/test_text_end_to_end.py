@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from recommender.runs.folder import RunFolder
 from tests.registry.modalities.text.nets import save
 
 PLACES = {"kitchen": "flour butter oven spoon sugar", "harbor": "ship anchor sail rope tide", "court": "judge law jury"}
@@ -61,6 +62,12 @@ def _catalog(catalog):
     card = Checkpoint("text-lens", "text", kind, folder, digest, opened.parameters, opened.input_size, domain="places")
     write_checkpoint(catalog, card)
     return catalog
+
+
+def improved(folder):
+    """Have a finished run say that its training improved on its start, which luck decides on so few rows."""
+    run = RunFolder(Path(folder))
+    run.finish({**run.result, "metrics": {**run.result["metrics"], "best_epoch": 1.0}})
 
 
 @pytest.fixture
@@ -123,13 +130,13 @@ def test_a_net_that_went_on_with_texts_without_labels_is_promoted_and_advised_on
     )  # fmt: skip
     result = json.loads((Path(tuned["folder"]) / "run.json").read_text())
     assert result["plan"]["pretraining"]["pretext"] == "items"
-    if tuned["metrics"]["best_epoch"]:
-        command("zoo", "promote", tuned["id"], "grown")
-        other = tmp_path / "other.csv"
-        other.write_text("".join(["text,label\n", *(f'"again {text}",{label}\n' for text, label in _texts(40, 7))]))
-        again = command("recommend", other)
-        [grown] = [choice for choice in again["choices"] if choice["checkpoint"] == "grown"]
-        assert grown["exposure"]["rows"] == 120  # the texts without labels are among what it has seen
+    improved(tuned["folder"])
+    command("zoo", "promote", tuned["id"], "grown")
+    other = tmp_path / "other.csv"
+    other.write_text("".join(["text,label\n", *(f'"again {text}",{label}\n' for text, label in _texts(40, 7))]))
+    again = command("recommend", other)
+    [grown] = [choice for choice in again["choices"] if choice["checkpoint"] == "grown"]
+    assert grown["exposure"]["rows_seen"] == 120  # the texts without labels are among what it has seen
 
 
 @pytest.mark.slow

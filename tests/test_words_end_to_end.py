@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.recommender.tuning.test_words import sentences
-from tests.test_text_end_to_end import COMMAND, _catalog
+from tests.test_text_end_to_end import COMMAND, _catalog, improved
 
 
 def written(path, rows, seed):
@@ -61,6 +61,6 @@ def test_words_are_recommended_for_tuned_predicted_exported_and_promoted(tmp_pat
     raw = command("tune", data, "--no-transfer", "--no-controls")
     assert raw["metrics"]["score"] > 0.9
     assert command("predict", raw["id"], data / "test.conll")["judged"]["score"] > 0.9
-    if tuned["metrics"]["best_epoch"]:
-        assert command("zoo", "promote", tuned["id"], "tagger")["checkpoint"]["name"] == "tagger"
-        assert command("recommend", data)["choices"]
+    improved(tuned["folder"])
+    assert command("zoo", "promote", tuned["id"], "tagger")["checkpoint"]["name"] == "tagger"
+    assert command("recommend", data)["choices"]

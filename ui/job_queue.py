@@ -76,6 +76,8 @@ _PATIENCE = 2.0
 _SIGNALS = ((signal.SIGINT, 2.0), (signal.SIGTERM, 1.0), (signal.SIGKILL, 1.0))
 """How a job's process is ended: what it is told, and the seconds that it is given to obey."""
 _SECRETS = ("PASSWORD", "TOKEN")
+_detached: list[subprocess.Popen[bytes]] = []
+"""Workers that this process has started and not buried yet."""
 
 
 def enqueue(zoo: "Zoo", request: Request, *, owner: str = "") -> "JobRecord":
@@ -249,16 +251,18 @@ def _command(home: Home, job: "JobRecord") -> list[str]:
 
 
 def _detach(home: Home, lane: str) -> None:
-    """Start a worker that outlives this process."""
+    """Start a worker that outlives this process, which buries those that have ended before it."""
+    _detached[:] = [worker for worker in _detached if worker.poll() is None]
     command = [sys.executable, "-m", "ui.cli", "queue", "work", "--device", lane, "--until-empty"]
     with _worker_file(home, lane, "txt").open("ab") as out:
-        subprocess.Popen(  # noqa: S603 - ourselves
+        started = subprocess.Popen(  # noqa: S603 - ourselves
             [*command, "--home", str(home.root)],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
             start_new_session=True,
         )
+    _detached.append(started)
 
 
 def _process(job: "JobRecord") -> Any:  # noqa: ANN401 - as above
@@ -267,14 +271,15 @@ def _process(job: "JobRecord") -> Any:  # noqa: ANN401 - as above
 
 
 def _over(process: Any, seconds: float) -> bool:  # noqa: ANN401 - as above
-    """Whether a process has ended, after waiting for it a while; one that nobody has buried yet has."""
-    try:
-        process.wait(seconds)
-    except psutil.TimeoutExpired:
-        with suppress(psutil.NoSuchProcess):
-            return bool(process.status() == psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        pass
+    """Whether a process has ended, after waiting for it a while. A child of ours is buried then."""
+    with suppress(psutil.NoSuchProcess):
+        try:
+            process.wait(seconds)
+        except psutil.TimeoutExpired:
+            if process.status() != psutil.STATUS_ZOMBIE:
+                return False
+            with suppress(psutil.TimeoutExpired):
+                process.wait(0)
     return True
 
 

@@ -103,7 +103,8 @@ def _require_learned(run: RunFolder, result: Mapping[str, Any]) -> None:
     remedy = f"Use {start} itself; `transferzoo export` gives the classifier."
     if not any(stage["train"] for stage in result["plan"]["stages"]) and not result["plan"].get("pretraining"):
         raise NotPromotable(run.id, f"only a head was fitted, its backbone is that of {start} still", remedy)
-    if result["metrics"].get("best_epoch") == 0:
+    adapted = _is_adapted(result) and result["metrics"].get("weight_change")
+    if result["metrics"].get("best_epoch") == 0 and not adapted:
         raise NotPromotable(run.id, f"training never improved on its start, so its backbone is that of {start}", remedy)
 
 

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from recommender.requests import DiskRequest, PredictRequest, RecommendRequest, SampleRequest, TuneRequest, request_of
 from registry.errors import DeviceMissing, UnknownName
+from registry.home import Home
 from registry.zoo import Zoo
 from tests.ui.pictures import write_stripes
 from tests.ui.test_cli import transferzoo as forked
@@ -258,6 +259,36 @@ def test_without_a_worker_a_cancelled_process_is_ended_all_the_same(zoo: Zoo, de
     assert job_queue.stop(zoo, job).state == "cancelled"
     wait_for(lambda: gone(*processes))
     assert time.monotonic() - began < 5
+
+
+def test_a_child_that_ends_as_the_wait_for_it_does_is_buried_and_its_exit_code_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    child = psutil.Popen([sys.executable, "-c", "raise SystemExit(3)"])
+    wait_for(lambda: child.status() == psutil.STATUS_ZOMBIE)
+    waits = iter([psutil.TimeoutExpired(0.25)])
+
+    def wait(seconds: float) -> int:
+        for expired in waits:
+            raise expired
+        return int(psutil.Popen.wait(child, seconds))
+
+    monkeypatch.setattr(child, "wait", wait)
+    assert job_queue._over(child, 0.25)
+    assert child.returncode == 3
+
+
+def test_a_worker_that_has_ended_is_buried_when_the_next_one_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_queue, "_detached", [])
+    monkeypatch.setattr(job_queue, "_worker_file", lambda *_: tmp_path / "worker.txt")
+    monkeypatch.setattr(sys, "executable", "/bin/true")
+    for _ in range(2):
+        job_queue._detach(Home(tmp_path), "cpu")
+        os.waitid(os.P_PID, job_queue._detached[0].pid, os.WEXITED | os.WNOWAIT)
+    assert len(job_queue._detached) == 1
+    assert job_queue._detached[0].wait() == 0
 
 
 def test_a_job_tells_the_mlflow_of_who_asked_but_passwords_are_not_written(

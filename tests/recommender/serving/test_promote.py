@@ -173,6 +173,13 @@ def test_training_that_never_helped_is_not_planted(zoo, tune):
         promote(scored(tune(), best_epoch=0.0), "same", zoo)
 
 
+def test_a_net_that_went_on_with_items_without_labels_is_planted_though_no_label_helped_it(zoo, tune):
+    run = scored(tune(), best_epoch=0.0, weight_change=0.1)
+    first = {"pretext": "items", "epochs": 1, "rate": 1e-3, "rows": 30}
+    run.finish({**run.result, "plan": {**run.result["plan"], "pretraining": first}})
+    assert promote(run, "adapted", zoo).checkpoint.name == "adapted"
+
+
 @pytest.mark.slow
 def test_from_scratch_inherits_neither_license_nor_lineage(zoo, tune):
     card = promote(scored(tune(from_scratch=True, head="fresh"), best_epoch=1.0), "own", zoo).checkpoint
