@@ -91,7 +91,9 @@ def run_on_ray(
     with _connected() as cluster, cluster.named():
         RunFolder(job.folder).start(job.to_dict())  # so that what no worker has begun yet can be resumed, too
         desk = _Desk(job, track, progress, provider or FolderProvider())
-        place = _Place(job.home.root, job.home.registry) if isinstance(provider, ZooProvider) else None
+        place = (
+            _Place(job.home.root, job.home.registry, job.home.objects) if isinstance(provider, ZooProvider) else None
+        )
         sent: Any = ray.put((job, None if place else desk.provider, place))
         options = ray.remote(_train).options(**cluster.resources(job.device), max_retries=_TRIES)
         task = options.remote(sent, desk.reports, desk.answers)
@@ -207,7 +209,7 @@ class _Cluster:
         ends = None if deadline.seconds is None else time.time() + deadline.left
         with self.named():
             options = ray.remote(_carry_out).options(**self.resources("cpu"), max_retries=_TRIES)
-            place = _Place(zoo.home.root, zoo.home.registry)
+            place = _Place(zoo.home.root, zoo.home.registry, zoo.home.objects)
             sent: Any = ray.put((work, shared))
             tasks = [options.remote(sent, piece, place, deadline.seconds, ends) for piece in pieces]
             for done, task in enumerate(tasks, start=1):
@@ -378,6 +380,7 @@ class _Place:
 
     home: Path
     registry: str | None = field(repr=False)
+    objects: str | None
 
     def require_here(self) -> None:
         """The home can be seen from this machine.
@@ -394,7 +397,7 @@ class _Place:
 def _zoo(place: _Place) -> Zoo:
     """The registry, opened once in each worker."""
     place.require_here()
-    return Zoo.open(place.home, registry=place.registry, mend=False)
+    return Zoo.open(place.home, registry=place.registry, objects=place.objects, mend=False)
 
 
 def _carry_out(

@@ -49,7 +49,7 @@ from recommender.results import (
     TuningRun,
     Verdict,
 )
-from recommender.runs.folder import find_run
+from recommender.runs.folder import RunFolder, find_run, share_run
 from recommender.runs.job import DEFAULTS, Job, TuneOptions
 from recommender.runs.provider import ZooProvider
 from recommender.runs.tracking import mlflow_runs
@@ -71,10 +71,12 @@ from recommender.verdict import verdict_of
 from recommender.workers import Workers, in_this_process
 from registry.cards import Origin, Outcome, Task
 from registry.errors import (
+    DiskFull,
     EncoderMismatch,
     EstimatorError,
     NoCandidates,
     NoVariation,
+    ObjectsError,
     OtherSample,
     SingleClass,
     TransferZooError,
@@ -356,8 +358,7 @@ def tune(
         NotOffered: epochs, rate or batch size are set by hand where nothing but a head is trained.
         TuningError: it did not come to its end; nothing is recorded.
     """
-    run, _ = execute(Job.of(choice, sample, zoo, options), track, progress, ZooProvider(zoo))
-    return run
+    return _carried_out(Job.of(choice, sample, zoo, options), zoo, execute, track, progress)
 
 
 def resume(
@@ -381,7 +382,22 @@ def resume(
         TuningError: it did not come to its end.
     """
     begun = find_run(zoo.home, name)
-    run, _ = execute(Job.again(begun, zoo, progress, sample=sample), track, progress, ZooProvider(zoo))
+    return _carried_out(Job.again(begun, zoo, progress, sample=sample), zoo, execute, track, progress)
+
+
+def _carried_out(
+    job: Job,
+    zoo: Zoo,
+    execute: Callable[..., tuple[TuningRun, Outcome]],
+    track: Callable[..., object],
+    progress: Progress,
+) -> TuningRun:
+    zoo.at_hand(job.checkpoint, user=job)
+    run, _ = execute(job, track, progress, ZooProvider(zoo))
+    try:
+        share_run(RunFolder(job.folder), zoo.home)
+    except (ObjectsError, DiskFull) as cause:
+        zoo.remark(f"run {run.id} is not shared: {cause}; `transferzoo doctor --repair` tries again")
     return run
 
 

@@ -15,7 +15,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -127,8 +129,17 @@ class Manifest:
 class Objects:
     """One place of objects. ``Objects.at`` opens it; nothing is asked of a server before something is needed."""
 
-    def __init__(self, files: Any, root: str, *, disk: bool) -> None:  # noqa: ANN401 - an fsspec file system
-        self._files, self._root, self._disk = files, root, disk
+    def __init__(self, root: str, *, disk: bool) -> None:
+        self._root, self._disk = root, disk
+
+    @cached_property
+    def _files(self) -> Any:  # noqa: ANN401 - an fsspec file system
+        """It caches no listing: others write there, too."""
+        import fsspec  # noqa: PLC0415 - only who shares objects waits for it
+
+        options: Mapping[str, Any] = {} if self._disk else {"config_kwargs": _SERVER}
+        kind = "file" if self._disk else "s3"
+        return fsspec.filesystem(kind, skip_instance_cache=True, use_listings_cache=False, **options)
 
     @classmethod
     def at(cls, url: str) -> "Objects":
@@ -145,12 +156,14 @@ class Objects:
         if parts.scheme in {"", "file"}:
             if parts.netloc or not parts.path:
                 raise UnusableObjects("it names no folder of this machine")
-            return cls(_file_system("file"), str(Path(parts.path).expanduser().absolute()), disk=True)
+            return cls(str(Path(parts.path).expanduser().absolute()), disk=True)
         if parts.scheme != "s3":
             raise UnusableObjects(f"{parts.scheme}: is no place for objects")
         if not parts.hostname or "@" in parts.netloc or parts.query or parts.fragment:
             raise UnusableObjects("it must be a bucket and a prefix, and no more: keys are never part of it")
-        return cls(_file_system("s3"), f"{parts.netloc}{parts.path}".rstrip("/"), disk=False)
+        if find_spec("s3fs") is None:
+            raise ExtraMissing("s3fs", "objects")
+        return cls(f"{parts.netloc}{parts.path}".rstrip("/"), disk=False)
 
     def __repr__(self) -> str:
         return f"<Objects {self.url!r}>"
@@ -371,17 +384,6 @@ class Objects:
             return ObjectsRefused(self.url, "there are no keys" if kinds & _NO_ACCESS else why)
         away = kinds & _AWAY or codes & _BUSY_CODES
         return (ObjectsAway if away else ObjectsFailed)(self.url, why)
-
-
-def _file_system(kind: str) -> Any:  # noqa: ANN401 - an fsspec file system
-    """A file system that caches no listing: others write there, too."""
-    import fsspec  # noqa: PLC0415 - only who shares objects waits for it
-
-    options: Mapping[str, Any] = {} if kind == "file" else {"config_kwargs": _SERVER}
-    try:
-        return fsspec.filesystem(kind, skip_instance_cache=True, use_listings_cache=False, **options)
-    except ImportError as cause:
-        raise ExtraMissing("s3fs", "objects") from cause
 
 
 def _response(link: BaseException) -> Mapping[str, Any] | None:
