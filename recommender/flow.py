@@ -187,7 +187,9 @@ def recommend(  # noqa: PLR0913 - each says what is asked, or how it is worked o
     undone = (*listed.race.undone, *judged.undone)
     if effort is Effort.THOROUGH and not judged.unprobed and _is_fused(sample):
         finalists = _finalists(choices, sample, reference, history, zoo)
-        trials, late = try_out(finalists, judged.rows, zoo, deadline=until, seed=seed, progress=progress)
+        trials, late = try_out(
+            finalists, judged.rows, zoo, deadline=until, seed=seed, progress=progress, workers=workers
+        )
         undone += late
         history = History((*history.outcomes, *trial_outcomes(trials, choices, sample)))
         affordable, _ = _planned(judged, ranked, sample, reference, history, zoo, limits)
