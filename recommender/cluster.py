@@ -88,26 +88,13 @@ def run_on_ray(
         ClusterError: there is no cluster, or it cannot do it; what was begun can be resumed.
         Cancelled: the observer wants no more; the run can be resumed.
     """
-    with _connected() as cluster, cluster.named():
+    with _connected() as cluster:
         RunFolder(job.folder).start(job.to_dict())  # so that what no worker has begun yet can be resumed, too
-        desk = _Desk(job, track, progress, provider or FolderProvider())
-        place = _Place(job.home.root, job.home.registry) if isinstance(provider, ZooProvider) else None
-        sent: Any = ray.put((job, None if place else desk.provider, place))
-        options = ray.remote(_train).options(**cluster.resources(job.device), max_retries=_TRIES)
-        task = options.remote(sent, desk.reports, desk.answers)
         try:
-            while not cluster.finished(task):
-                desk.serve()
-                if desk.overdue:
-                    raise Cancelled
-            desk.serve()
-            result: tuple[TuningRun, Outcome] | BaseException = ray.get(task)
+            with cluster.named():
+                result = cluster.trained(job, _Desk(job, track, progress, provider or FolderProvider()), provider)
         except ClusterLost as lost:
             raise ClusterLost(lost.address, lost.why, f"Go on: `transferzoo runs resume {job.id}`.") from lost
-        finally:
-            if desk.overdue:  # what is left otherwise ends with the connection: Ray may crash at `cancel` (2.60)
-                ray.cancel(task, force=True)
-            desk.close()
     if isinstance(result, BaseException):
         raise result
     return result
@@ -207,7 +194,7 @@ class _Cluster:
         ends = None if deadline.seconds is None else time.time() + deadline.left
         with self.named():
             options = ray.remote(_carry_out).options(**self.resources("cpu"), max_retries=_TRIES)
-            place = _Place(zoo.home.root, zoo.home.registry)
+            place = _Place(zoo.home.root, zoo.home.registry, zoo.home.objects)
             sent: Any = ray.put((work, shared))
             tasks = [options.remote(sent, piece, place, deadline.seconds, ends) for piece in pieces]
             for done, task in enumerate(tasks, start=1):
@@ -228,6 +215,32 @@ class _Cluster:
         except KeyboardInterrupt:
             deadline.interrupted = True
         return None
+
+    def trained(self, job: Job, desk: "_Desk", provider: Provider | None) -> tuple[TuningRun, Outcome] | BaseException:
+        """What comes of a job that a worker carries out while the desk serves it, or how it ended.
+
+        Raises:
+            ClusterLost: the head does not answer any more.
+            Cancelled: the observer wants no more.
+        """
+        place = (
+            _Place(job.home.root, job.home.registry, job.home.objects) if isinstance(provider, ZooProvider) else None
+        )
+        sent: Any = ray.put((job, None if place else desk.provider, place))
+        options = ray.remote(_train).options(**self.resources(job.device), max_retries=_TRIES)
+        task = options.remote(sent, desk.reports, desk.answers)
+        try:
+            while not self.finished(task):
+                desk.serve()
+                if desk.overdue:
+                    raise Cancelled
+            desk.serve()
+            result: tuple[TuningRun, Outcome] | BaseException = ray.get(task)
+        finally:
+            if desk.overdue:  # what is left otherwise ends with the connection: Ray may crash at `cancel` (2.60)
+                ray.cancel(task, force=True)
+            desk.close()
+        return result
 
     def finished(self, task: Any) -> bool:  # noqa: ANN401 - Ray's reference
         """Whether a task is, after a short while.
@@ -378,6 +391,7 @@ class _Place:
 
     home: Path
     registry: str | None = field(repr=False)
+    objects: str | None
 
     def require_here(self) -> None:
         """The home can be seen from this machine.
@@ -394,7 +408,7 @@ class _Place:
 def _zoo(place: _Place) -> Zoo:
     """The registry, opened once in each worker."""
     place.require_here()
-    return Zoo.open(place.home, registry=place.registry, mend=False)
+    return Zoo.open(place.home, registry=place.registry, objects=place.objects, mend=False)
 
 
 def _carry_out(

@@ -49,7 +49,7 @@ from recommender.results import (
     TuningRun,
     Verdict,
 )
-from recommender.runs.folder import find_run
+from recommender.runs.folder import RunFolder, find_run, share_run
 from recommender.runs.job import DEFAULTS, Job, TuneOptions
 from recommender.runs.provider import ZooProvider
 from recommender.runs.tracking import mlflow_runs
@@ -71,10 +71,12 @@ from recommender.verdict import verdict_of
 from recommender.workers import Workers, in_this_process
 from registry.cards import Origin, Outcome, Task
 from registry.errors import (
+    DiskFull,
     EncoderMismatch,
     EstimatorError,
     NoCandidates,
     NoVariation,
+    ObjectsError,
     OtherSample,
     SingleClass,
     TransferZooError,
@@ -185,7 +187,9 @@ def recommend(  # noqa: PLR0913 - each says what is asked, or how it is worked o
     undone = (*listed.race.undone, *judged.undone)
     if effort is Effort.THOROUGH and not judged.unprobed and _is_fused(sample):
         finalists = _finalists(choices, sample, reference, history, zoo)
-        trials, late = try_out(finalists, judged.rows, zoo, deadline=until, seed=seed, progress=progress)
+        trials, late = try_out(
+            finalists, judged.rows, zoo, deadline=until, seed=seed, progress=progress, workers=workers
+        )
         undone += late
         history = History((*history.outcomes, *trial_outcomes(trials, choices, sample)))
         affordable, _ = _planned(judged, ranked, sample, reference, history, zoo, limits)
@@ -356,8 +360,7 @@ def tune(
         NotOffered: epochs, rate or batch size are set by hand where nothing but a head is trained.
         TuningError: it did not come to its end; nothing is recorded.
     """
-    run, _ = execute(Job.of(choice, sample, zoo, options), track, progress, ZooProvider(zoo))
-    return run
+    return _carried_out(Job.of(choice, sample, zoo, options), zoo, execute, track, progress)
 
 
 def resume(
@@ -381,7 +384,22 @@ def resume(
         TuningError: it did not come to its end.
     """
     begun = find_run(zoo.home, name)
-    run, _ = execute(Job.again(begun, zoo, progress, sample=sample), track, progress, ZooProvider(zoo))
+    return _carried_out(Job.again(begun, zoo, progress, sample=sample), zoo, execute, track, progress)
+
+
+def _carried_out(
+    job: Job,
+    zoo: Zoo,
+    execute: Callable[..., tuple[TuningRun, Outcome]],
+    track: Callable[..., object],
+    progress: Progress,
+) -> TuningRun:
+    zoo.at_hand(job.checkpoint, user=job)
+    run, _ = execute(job, track, progress, ZooProvider(zoo))
+    try:
+        share_run(RunFolder(job.folder), zoo.home)
+    except (ObjectsError, DiskFull) as cause:
+        zoo.remark(f"run {run.id} is not shared: {cause}; `transferzoo doctor --repair` tries again")
     return run
 
 

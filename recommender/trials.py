@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from tempfile import TemporaryDirectory
 
@@ -25,6 +25,7 @@ from recommender.runs.provider import RowsProvider
 from recommender.runs.tracking import no_tracking
 from recommender.transfer.linear import out_of_fold
 from recommender.tuning.recipe import run_local
+from recommender.workers import Workers, in_this_process
 from registry.cards import Origin, Outcome
 from registry.documents import read_json
 from registry.errors import NotFetched, TransferZooError, UnreadableDocument, UnreadableForm
@@ -60,6 +61,7 @@ def try_out(
     deadline: Deadline,
     seed: int = 0,
     progress: Progress = silent,
+    workers: Workers = in_this_process,
 ) -> tuple[tuple[Trial, ...], tuple[Skipped, ...]]:
     """What the plans of the finalists, which all train, add on a part of the probed rows; and what was left undone.
 
@@ -67,28 +69,29 @@ def try_out(
 
     Raises:
         Cancelled: the observer wants no more.
+        ClusterError: the workers are a cluster that cannot do it.
     """
     trials: dict[str, Trial] = {}
     rows = replace(rows, test=None)
-    left = [] if len(rows) < _FEWEST else [*finalists[:MOST_TRIALS]]
+    left = [*finalists[:MOST_TRIALS]]
+    if not left or len(rows) < _FEWEST:
+        return (), ()
     undone: list[Skipped] = []
     for most, epochs in _RUNGS:
         part = rows.subsample(most, seed)
         tried: list[tuple[float, Choice]] = []
-        for place, choice in enumerate(left):
-            advance(progress, Phase.TRIAL, place, len(left), choice.plan.strategy)
-            work = partial(_trial, choice, part, rows, zoo, epochs, seed)
+        advance(progress, Phase.TRIAL, 0, len(left))
+        results = workers(_attempted, _Round(part, rows, epochs, seed), left, zoo, deadline, Unreported(progress))
+        for done, (choice, result) in enumerate(zip(left, results, strict=True), start=1):
             name, what = choice.checkpoint.name, f"{choice.plan.strategy} on {len(part):,} rows"
-            try:
-                trial = deadline.attempt(work, Unreported(progress), reserve=deadline.share(PLANNING))
-            except (TransferZooError, OSError, MemoryError) as failure:
-                undone.append(Skipped(name, f"its trial of {what} failed: {failure}"))
-                continue
-            if trial is None:
+            if isinstance(result, Trial):
+                trials[name] = result
+                tried.append((result.score, choice))
+            elif result is not None:
+                undone.append(Skipped(name, f"its trial of {what} failed: {result}"))
+            else:
                 undone.append(Skipped(name, f"{what} was not tried"))
-                continue
-            trials[name] = trial
-            tried.append((trial.score, choice))
+            advance(progress, Phase.TRIAL, done, len(left), choice.plan.strategy)
         tried.sort(key=lambda pair: -pair[0])
         left = [choice for _, choice in tried[: max(1, len(tried) // 2)]]
         if undone or len(part) == len(rows):
@@ -131,8 +134,28 @@ def trial_outcomes(trials: Sequence[Trial], choices: Sequence[Choice], sample: S
     return tuple(rows)
 
 
-def _trial(choice: Choice, part: Sample, rows: Sample, zoo: Zoo, epochs: int, seed: int, progress: Progress) -> Trial:
+@dataclass(frozen=True, eq=False)
+class _Round:
+    """What all trials of a round share: the part of the rows that they take, and the epochs."""
+
+    part: Sample
+    rows: Sample
+    epochs: int
+    seed: int
+
+
+def _attempted(shared: _Round, choice: Choice, zoo: Zoo, deadline: Deadline, progress: Progress) -> Trial | str | None:
+    """One trial, or why there is none; None where time does not do for it."""
+    work = partial(_trial, choice, shared, zoo)
+    try:
+        return deadline.attempt(work, progress, reserve=deadline.share(PLANNING))
+    except (TransferZooError, OSError, MemoryError) as failure:
+        return str(failure) or type(failure).__name__
+
+
+def _trial(choice: Choice, shared: _Round, zoo: Zoo, progress: Progress) -> Trial:
     """One trial, carried out or as it was kept."""
+    part, rows, epochs, seed = shared.part, shared.rows, shared.epochs, shared.seed
     plan = _short(choice.plan, epochs)
     key = [choice.checkpoint.digest, part.order, plan.to_dict(), seed]
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()

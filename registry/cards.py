@@ -208,6 +208,8 @@ class Checkpoint:
     """Results that its maker states, kept apart from outcomes."""
     cap: int | None = None
     """Size of input beyond which inputs are made smaller for it; None for the modality's own (224 px)."""
+    objects: str = ""
+    """Digest of the manifest of its files, where they are shared (`registry.objects`); empty where they are not."""
 
 
 @dataclass(frozen=True)

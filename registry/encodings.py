@@ -2,23 +2,36 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from registry.cards import Checkpoint, Task
 from registry.documents import Plain, read_json
 from registry.encoders import Encoder, at_positions
-from registry.errors import NotFetched, UnreadableDocument
+from registry.errors import (
+    DiskFull,
+    NotFetched,
+    ObjectDamaged,
+    ObjectMissing,
+    ObjectsError,
+    UnreadableDocument,
+    UnsafeArchive,
+)
 from registry.features import Encoded, cached
 from registry.files import matching, write_atomic
 from registry.home import Home
+from registry.inspection import has_weights
 from registry.modalities import modalities
+from registry.object_cache import ObjectCache
 from registry.progress import Progress, silent
 from registry.sample import Sample
 
 __all__ = ["Encodings"]
+
+FEATURES, MEASUREMENTS = "features", "measurements"
+"""What shared features are named under, and what encoding them took."""
 
 
 class Encodings:
@@ -33,6 +46,7 @@ class Encodings:
     ) -> None:
         """Ask for the card and the opened net of a checkpoint by name; damaged and unwritten files are noted."""
         self._home, self._checkpoint, self._encoder, self._note = home, checkpoint, encoder, note
+        self._away = False
 
     def encode(
         self,
@@ -59,12 +73,12 @@ class Encodings:
                 return (encoder if whole else at_positions(encoder)).encode(sample.items, progress=progress)
             return self._encode(checkpoint, sample, known, progress)
 
-        return cached(
-            self._place(checkpoint, sample, whole=whole),
-            encoded,
-            keep=self._home.writable,
-            note=self._note,
-        )
+        place = self._place(checkpoint, sample, whole=whole)
+        there = place.exists() or self._fetched(FEATURES, place)
+        features = cached(place, encoded, keep=self._home.writable, note=self._note)
+        if not there:
+            self._share(FEATURES, place)
+        return features
 
     def _encode(self, checkpoint: str, sample: Sample, known: Sample | None, progress: Progress) -> Encoded:
         if known is None or not self.encoded(checkpoint, known):
@@ -84,10 +98,11 @@ class Encodings:
             UnknownName: there is no such checkpoint.
         """
         path = self._place(checkpoint, sample)
-        if not (path.exists() and path.with_suffix(".json").exists()):
+        beside = path.with_suffix(".json")
+        if not (path.exists() and (beside.exists() or self._fetched(MEASUREMENTS, beside))):
             return None
         try:
-            return read_json(path.with_suffix(".json"))
+            return read_json(beside)
         except (UnreadableDocument, NotFetched):
             return None
 
@@ -104,18 +119,51 @@ class Encodings:
             write_atomic(path, json.dumps(content).encode())
         except OSError as cause:
             self._note(f"what encoding took is not kept: {cause}")
+        else:
+            self._share(MEASUREMENTS, path)
 
     def encoded(self, checkpoint: str, sample: Sample) -> bool:
-        """Whether a sample's features are kept already.
+        """Whether a sample's features are kept already; those that are shared are fetched to see it.
 
         Raises:
             UnknownName: there is no such checkpoint.
         """
-        return self._place(checkpoint, sample).exists()
+        place = self._place(checkpoint, sample)
+        return place.exists() or self._fetched(FEATURES, place)
 
     def recipe(self, checkpoint: Checkpoint) -> str:
         """What its features are kept under: it changes with name, weights, settings, and the version that encodes."""
-        return _short(_recipe(checkpoint))
+        shared = self._home.shared
+        if shared is None or not checkpoint.objects:
+            return _short(_recipe(checkpoint, _processing(checkpoint)))
+        here = has_weights(checkpoint.folder)
+        return _short(_recipe(checkpoint, _digests(checkpoint) if here else _shared_digests(checkpoint, shared)))
+
+    def _fetched(self, kind: str, place: Path) -> bool:
+        """Whether what is shared of that name lies here now. A place of objects that fails is asked once."""
+        shared = self._home.shared
+        if shared is None or self._away:
+            return False
+        try:
+            return shared.fetch_file(kind, place)
+        except (ObjectMissing, ObjectDamaged, UnsafeArchive) as cause:
+            self._note(f"{cause}; what was shared is made anew")
+        except (ObjectsError, DiskFull) as cause:
+            self._do_without(cause)
+        return False
+
+    def _share(self, kind: str, place: Path) -> None:
+        shared = self._home.shared
+        if shared is None or self._away or not place.exists():
+            return
+        try:
+            shared.share_file(kind, place)
+        except (ObjectsError, DiskFull) as cause:
+            self._do_without(cause)
+
+    def _do_without(self, cause: Exception) -> None:
+        self._away = True
+        self._note(f"features are not shared: {cause}")
 
     def _place(self, checkpoint: str, sample: Sample, *, whole: bool = False) -> Path:
         """Where the features that a checkpoint gives of a sample are kept."""
@@ -123,16 +171,44 @@ class Encodings:
         return self._home.features / f"{self.recipe(self._checkpoint(checkpoint))}-{_short(rows)}.safetensors"
 
 
-def _recipe(card: Checkpoint) -> str:
-    """What fixes a checkpoint's features: its name, weights, settings, and the version that encodes."""
+def _recipe(card: Checkpoint, processing: Iterable[tuple[str, bytes]]) -> str:
+    """What fixes a checkpoint's features: its name, weights, settings, and the version that encodes.
+
+    ``processing`` are the files of its settings and their contents, or what stands for these.
+    """
     cap = "" if card.cap is None else f" {card.cap}"
     total = sha256(f"{card.name} {card.digest} {version('transferzoo')}{cap}".encode())
-    for pattern in ("config.json", *modalities[card.modality].processor_files):
+    for file, content in processing:
+        total.update(f"{file} {len(content)} ".encode() + content)
+    return total.hexdigest()
+
+
+def _processing(card: Checkpoint) -> Iterator[tuple[str, bytes]]:
+    """The files of a checkpoint's settings in its folder, with their contents; none for one that is not there."""
+    for pattern in _patterns(card):
         for file in matching([pattern], card.folder) or (pattern,):
             path = card.folder / file
-            content = path.read_bytes() if path.is_file() else b""
-            total.update(f"{file} {len(content)} ".encode() + content)
-    return total.hexdigest()
+            yield file, path.read_bytes() if path.is_file() else b""
+
+
+def _digests(card: Checkpoint) -> Iterator[tuple[str, bytes]]:
+    """The same files with the digests of their contents: all that is known of a folder that is not here."""
+    return ((file, sha256(content).digest() if content else b"") for file, content in _processing(card))
+
+
+def _shared_digests(card: Checkpoint, shared: ObjectCache) -> Iterator[tuple[str, bytes]]:
+    """As `_digests`, of the manifest; nothing of the folder is fetched."""
+    files = {PurePosixPath(file.path): file for file in shared.manifest(card.objects).files}
+    for pattern in _patterns(card):
+        matches = [path for path in sorted(files) if len(path.parts) == pattern.count("/") + 1 and path.match(pattern)]
+        for path in matches:
+            yield str(path), bytes.fromhex(files[path].digest) if files[path].size else b""
+        if not matches:
+            yield pattern, b""
+
+
+def _patterns(card: Checkpoint) -> tuple[str, ...]:
+    return ("config.json", *modalities[card.modality].processor_files)
 
 
 def _short(digest: str) -> str:

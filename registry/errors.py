@@ -81,6 +81,14 @@
     │   ├── NoTables               (ValueError)    a data set that is no tables
     │   ├── HubDataTooLarge                        more of a data set than is fetched
     │   └── UnusableHubId          (ValueError)    no id, revision or file name of a hub
+    ├── ObjectsError               (OSError)       a place of shared objects
+    │   ├── UnusableObjects        (ValueError)    no URL of such a place, or no bound of its cache
+    │   ├── ObjectsAway            (ConnectionError)   its server does not answer
+    │   ├── ObjectsRefused         (PermissionError)   no keys, or they do not permit this
+    │   ├── BucketMissing          (FileNotFoundError) no such bucket or folder
+    │   ├── ObjectMissing          (FileNotFoundError) an object that was kept is not there
+    │   ├── ObjectDamaged          (ValueError)    an object that is not what its digest says
+    │   └── ObjectsFailed                          its server refuses for another reason
     ├── BadCard                    (ValueError)    a catalog file, with its key
     ├── BadLock                    (ValueError)    a lock of checkpoints that cannot be read
     ├── RegistryError              (RuntimeError)  storage
@@ -129,6 +137,7 @@ __all__ = [
     "BadLock",
     "BadTable",
     "BadWeights",
+    "BucketMissing",
     "CacheDamaged",
     "CheckpointError",
     "ClusterAway",
@@ -185,6 +194,12 @@ __all__ = [
     "NotPromotable",
     "NotResumable",
     "NotRows",
+    "ObjectDamaged",
+    "ObjectMissing",
+    "ObjectsAway",
+    "ObjectsError",
+    "ObjectsFailed",
+    "ObjectsRefused",
     "OriginRefused",
     "OtherRows",
     "OtherSample",
@@ -227,6 +242,7 @@ __all__ = [
     "UnusableHubId",
     "UnusableLabels",
     "UnusableName",
+    "UnusableObjects",
     "UnusableRegistry",
     "UnusableRequest",
     "UploadRefused",
@@ -1120,6 +1136,83 @@ class BadLock(TransferZooError, ValueError):
     def __init__(self, path: Path | str, why: str) -> None:
         self.path, self.why = str(path), why
         super().__init__(f"{path} is no lock of checkpoints: {why}", "Write it anew with `transferzoo zoo lock`.")
+
+
+class ObjectsError(TransferZooError, OSError):
+    """A place of shared objects. No message ever holds a key."""
+
+
+class UnusableObjects(ObjectsError, ValueError):
+    """A setting of shared objects that cannot be used. It is not repeated, for it may hold a key."""
+
+    def __init__(
+        self,
+        why: str,
+        setting: str = "the URL of the shared objects",
+        remedy: str = "Give --objects or TRANSFERZOO_OBJECTS as s3://BUCKET/PREFIX, or a folder.",
+    ) -> None:
+        self.why, self.setting = why, setting
+        super().__init__(f"{setting} cannot be used: {why}", remedy)
+
+
+class ObjectsAway(ObjectsError, ConnectionError):
+    """The server of shared objects does not answer, or not in time."""
+
+    def __init__(self, where: str, why: str) -> None:
+        self.where, self.why = where, why
+        super().__init__(
+            f"the objects at {where} cannot be reached: {why}",
+            "Check that the server runs and AWS_ENDPOINT_URL, then start the same again: what is there stays.",
+        )
+
+
+class ObjectsRefused(ObjectsError, PermissionError):
+    """There are no keys for shared objects, or they do not permit this."""
+
+    def __init__(self, where: str, why: str) -> None:
+        self.where, self.why = where, why
+        super().__init__(
+            f"the objects at {where} are refused: {why}",
+            "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_PROFILE) to one who may read and write there.",
+        )
+
+
+class BucketMissing(ObjectsError, FileNotFoundError):
+    """There is no such bucket, or folder of objects."""
+
+    def __init__(self, where: str, command: str) -> None:
+        self.where, self.command = where, command
+        super().__init__(f"there is nothing to keep objects in at {where}", f"Check the name, or make it: {command}")
+
+
+class ObjectMissing(ObjectsError, FileNotFoundError):
+    """An object is not where it should be."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+        super().__init__(
+            f"the object {where} is not there",
+            "Where it was made, `transferzoo doctor --repair` uploads it again.",
+        )
+
+
+class ObjectDamaged(ObjectsError, ValueError):
+    """An object that is not what its digest says. It was not placed."""
+
+    def __init__(self, where: str, why: str) -> None:
+        self.where, self.why = where, why
+        super().__init__(
+            f"the object {where} is damaged: {why}; it is not used",
+            "Remove it there; where it was made, `transferzoo doctor --repair` uploads it again.",
+        )
+
+
+class ObjectsFailed(ObjectsError):
+    """The server of shared objects could not do it."""
+
+    def __init__(self, where: str, why: str) -> None:
+        self.where, self.why = where, why
+        super().__init__(f"the objects at {where} cannot be used: {why}", "Look into the server's log, then retry.")
 
 
 class RegistryError(TransferZooError, RuntimeError):

@@ -19,6 +19,7 @@ from registry.errors import DiskFull
 
 __all__ = [
     "allocate",
+    "chain_of",
     "copy_files",
     "disk_full_named",
     "filling",
@@ -87,7 +88,7 @@ def disk_full_named(path: Path, size: int | None = None) -> Iterator[None]:
         silent = isinstance(cause, OSError | RuntimeError) and size is not None and _free(path) < size
         if not (silent or is_disk_full(cause)):
             raise
-        first = next((link for link in _chain(cause) if isinstance(link, DiskFull)), None)
+        first = next((link for link in chain_of(cause) if isinstance(link, DiskFull)), None)
         if first is not None:  # what failed because of it says less
             raise DiskFull(first.path, first.free, first.size) from cause
         named = cause.filename if isinstance(cause, OSError) else None
@@ -134,7 +135,7 @@ def allocate(file: Path) -> None:
 
 def is_disk_full(failure: BaseException) -> bool:
     """Whether a full disk (or quota) is behind a failure, however deep."""
-    for link in _chain(failure):
+    for link in chain_of(failure):
         if isinstance(link, DiskFull) or (isinstance(link, OSError) and link.errno in _FULL):
             return True
         if any(words in str(link).casefold() for words in _FULL_WORDS):
@@ -201,7 +202,7 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def _chain(failure: BaseException) -> Iterator[BaseException]:
+def chain_of(failure: BaseException) -> Iterator[BaseException]:
     """A failure, what it came of, and so on."""
     visited: set[int] = set()
     link: BaseException | None = failure

@@ -9,6 +9,7 @@ import platformdirs
 
 from registry.errors import DiskFull, HomeUnusable
 from registry.files import disk_full_named
+from registry.object_cache import ObjectCache, cache_bound, shared_objects
 
 __all__ = ["Home", "catalog_folder"]
 
@@ -22,21 +23,33 @@ class Home:
     """Whether anything can be kept there; a home that cannot be written can still be read."""
     registry: str | None = field(default=None, repr=False)
     """URL of the database, where that is not the home's own file. It may hold a password."""
+    objects: str | None = None
+    """Where objects are shared with other homes: ``s3://bucket/prefix`` or a folder; None where they are not."""
+    cache_bytes: int = 0
+    """Of what was fetched from there, at most so much stays that nobody holds."""
 
     @classmethod
-    def find(cls, root: Path | str | None = None, registry: str | None = None) -> "Home":
+    def find(cls, root: Path | str | None = None, registry: str | None = None, objects: str | None = None) -> "Home":
         """The home at a place, made if need be; one whose registry cannot be written is read-only.
 
-        Its registry is at that URL, else at that of ``TRANSFERZOO_REGISTRY``, else a file in it.
+        Its registry is at that URL, else at that of ``TRANSFERZOO_REGISTRY``, else a file in it. Its objects are shared
+        at that URL, else at that of ``TRANSFERZOO_OBJECTS``, else not at all; ``TRANSFERZOO_CACHE_GB`` bounds what is
+        kept of those that were fetched.
 
         Raises:
+            UnusableObjects: the URL of the objects, or the bound, is none.
+            ExtraMissing: what speaks S3 is not installed.
             HomeUnusable: it cannot be created, or holds no registry and cannot be written.
             DiskFull: there is no room to make it.
         """
         usual = platformdirs.user_data_dir("transferzoo", appauthor=False)
         named = root or os.environ.get("TRANSFERZOO_HOME") or usual
         shared = registry or os.environ.get("TRANSFERZOO_REGISTRY") or None
-        home = cls(Path(named).expanduser().absolute(), registry=shared)
+        place = objects or os.environ.get("TRANSFERZOO_OBJECTS") or None
+        bound = 0 if place is None else cache_bound(os.environ.get("TRANSFERZOO_CACHE_GB"))
+        home = cls(Path(named).expanduser().absolute(), registry=shared, objects=place, cache_bytes=bound)
+        if home.objects is not None:
+            home.shared  # noqa: B018 - a URL that is none is refused before anything is made
         try:
             with disk_full_named(home.root):
                 for folder in (home.root, home.features, home.runs, home.checkpoints, home.artifacts):
@@ -60,6 +73,18 @@ class Home:
         """
         if not self.writable:
             raise HomeUnusable(self.root, "it is read-only, and this must be written")
+
+    @property
+    def shared(self) -> ObjectCache | None:
+        """The objects that are shared with other homes, and what of them lies here; None where nothing is shared.
+
+        Raises:
+            UnusableObjects: the URL is of no place of objects.
+            ExtraMissing: what speaks S3 is not installed.
+        """
+        if self.objects is None or not self.writable:
+            return None
+        return shared_objects(self.objects, self.root / "cache", self.cache_bytes)
 
     @property
     def database(self) -> Path:

@@ -10,14 +10,18 @@ from pathlib import Path
 from registry.cards import Checkpoint
 from registry.documents import Plain, read_json
 from registry.errors import MalformedWeights, NotFetched, PathMissing, UnreadableDocument, Unsupported
+from registry.files import matching
 from registry.licenses import spdx
+from registry.modalities import modalities
 from registry.statements import SHARD_INDEX, shard_names
 
-__all__ = ["has_weights", "inspect_folder", "weights_bytes", "weights_digest"]
+__all__ = ["checkpoint_files", "has_weights", "inspect_folder", "plain_files", "weights_bytes", "weights_digest"]
 
 _WEIGHTS = ("model.safetensors", SHARD_INDEX)
 _CLAIMS = ("claimed_accuracy", "source_repo", "source_commit")
 _LONGEST_CLAIM = 2000
+_NEVER = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack", ".onnx", ".py")
+"""Files of a checkpoint's folder that are never opened here."""
 
 
 def inspect_folder(folder: Path, name: str) -> Checkpoint:
@@ -71,6 +75,23 @@ def weights_bytes(folder: Path) -> int | None:
     whole = folder / _WEIGHTS[0]
     files = [whole] if whole.is_file() else _shards(folder)
     return sum(path.stat().st_size for path in files if path.is_file()) or None
+
+
+def plain_files(folder: Path) -> tuple[str, ...]:
+    """The plain files that lie in a checkpoint's folder and may be opened here, by name."""
+    return tuple(
+        sorted(
+            path.name
+            for path in folder.iterdir()
+            if path.is_file() and not path.name.startswith(".") and path.suffix.casefold() not in _NEVER
+        )
+    )
+
+
+def checkpoint_files(card: Checkpoint) -> tuple[str, ...]:
+    """All files of a checkpoint's folder that whoever opens it needs, each as a path from there."""
+    deeper = matching(modalities[card.modality].processor_files, card.folder)
+    return tuple(sorted({*plain_files(card.folder), *deeper}))
 
 
 def _shards(folder: Path) -> list[Path]:

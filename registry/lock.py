@@ -26,13 +26,12 @@ from registry.errors import (
 from registry.files import sha256_of, write_atomic
 from registry.forms import from_json
 from registry.hub import Hub
+from registry.inspection import plain_files
 from registry.zoo import Zoo
 
 __all__ = ["Locked", "Restored", "lock", "read_lock", "restore", "write_lock"]
 
 _VERSION = 1
-_NEVER = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack", ".onnx", ".py")
-"""Files of a checkpoint's folder that are never opened here."""
 
 
 @dataclass(frozen=True)
@@ -215,12 +214,7 @@ def _size(folder: Path, file: HubFile) -> int:
 
 def _files(folder: Path) -> tuple[HubFile, ...]:
     """The plain files of a checkpoint's folder that may be opened here, by name."""
-    names = sorted(
-        path.name
-        for path in folder.iterdir()
-        if path.is_file() and not path.name.startswith(".") and path.suffix.casefold() not in _NEVER
-    )
-    paths = [folder / name for name in names]
+    paths = [folder / name for name in plain_files(folder)]
     return tuple(HubFile(path.name, path.stat().st_size, f"sha256:{sha256_of(path)}") for path in paths)
 
 

@@ -42,15 +42,17 @@ from registry.errors import (
     EncoderMismatch,
     HomeUnusable,
     NotHere,
+    ObjectsError,
     RegistryBusy,
     RegistryCorrupt,
     UnknownName,
+    UnsafeArchive,
     UnusableRequest,
 )
 from registry.features import Encoded, Features
 from registry.files import disk_full_named
 from registry.home import Home, catalog_folder
-from registry.inspection import has_weights, inspect_folder, weights_bytes
+from registry.inspection import checkpoint_files, has_weights, inspect_folder, weights_bytes
 from registry.licenses import Licenses, require_license
 from registry.licensing import Licensing
 from registry.listings import Listing, find_listing
@@ -88,6 +90,7 @@ class Zoo:
         home: Path | str | None = None,
         *,
         registry: str | None = None,
+        objects: str | None = None,
         catalog: Path | None = None,
         mend: bool = True,
         progress: Progress = silent,
@@ -95,7 +98,8 @@ class Zoo:
         """The registry in that home (see `Home.find`), made if need be, with the bundled catalog in it.
 
         ``registry`` is the URL of a PostgreSQL database that several homes share; else ``TRANSFERZOO_REGISTRY``, else
-        a file in the home.
+        a file in the home. ``objects`` is where files are shared with other homes (see `registry.objects`); else
+        ``TRANSFERZOO_OBJECTS``, else they stay in the home.
 
         Rows that are not as they were written are quarantined (see `quarantine`), and a registry that is lost is made
         anew, where ``mend`` allows; `notes` says so. A home that cannot be written is read only.
@@ -110,9 +114,10 @@ class Zoo:
             RegistryAway: the registry's server does not answer.
             RegistryRefused: it lets nobody in.
             UnusableRegistry: the registry's URL is none.
-            ExtraMissing: the server's driver is not installed.
+            ExtraMissing: the server's driver, or what speaks S3, is not installed.
+            UnusableObjects: the URL of shared objects is none.
         """
-        place = Home.find(home, registry)
+        place = Home.find(home, registry, objects)
         lost = what_is_lost(place)
         if lost and not mend:
             raise RegistryCorrupt(place.database, lost)
@@ -256,10 +261,24 @@ class Zoo:
         return None if listing is None else listing.counted(card.parameters)
 
     def here(self, card: Checkpoint) -> bool:
-        """Whether its weights lie where its card says."""
+        """Whether its weights lie where its card says, or are shared and so are fetched when it is opened."""
         if card.locator is not None:
             return all((card.folder / file.name).is_file() for file in card.locator.weights)
-        return has_weights(card.folder)
+        return has_weights(card.folder) or self._is_shared(card)
+
+    def at_hand(self, card: Checkpoint, user: object | None = None) -> Checkpoint:
+        """The card with a folder in which its files lie: where they are shared and not here, they are fetched.
+
+        What was fetched stays for as long as ``user`` lives.
+
+        Raises:
+            ObjectsError: its files are shared, and cannot be fetched.
+            DiskFull: there is no room for them.
+        """
+        shared = self.home.shared
+        if shared is None or not self._is_shared(card) or card.folder != shared.place(card.objects, card.name):
+            return card
+        return replace(card, folder=shared.fetch(card.objects, card.name, user))
 
     def require_here(self, card: Checkpoint) -> None:
         """Its weights can be opened, as far as that is seen.
@@ -276,6 +295,12 @@ class Zoo:
             return card.bytes
         if card.locator is not None and not self.here(card):
             return sum(file.bytes for file in card.locator.weights)
+        if self.home.shared is not None and card.objects and not has_weights(card.folder):
+            try:
+                files = self.home.shared.manifest(card.objects).files
+            except (ObjectsError, UnsafeArchive):
+                return None
+            return sum(file.size for file in files if file.path.endswith(".safetensors"))
         return weights_bytes(card.folder)
 
     def licenses(self, card: Checkpoint | Listing) -> Licenses:
@@ -312,9 +337,12 @@ class Zoo:
             CheckpointError: it cannot be used.
         """
         card = self.checkpoint(checkpoint)
-        if checkpoint not in self._encoders:
-            self.require_here(card)
-        return self._encoders.encoder(card)
+        if checkpoint in self._encoders:
+            return self._encoders.encoder(card)
+        self.require_here(card)
+        encoder = self._encoders.encoder(self.at_hand(card))
+        self.at_hand(card, encoder)
+        return encoder
 
     def encode(
         self,
@@ -377,6 +405,8 @@ class Zoo:
     ) -> Checkpoint:
         """Register the checkpoint in a folder. It is not copied: the registry remembers where it lies.
 
+        But where objects are shared: then its files are uploaded, and it can be opened from all other homes.
+
         It is opened and shown a few synthetic items, as advice will open it and show it the user's.
 
         ``source`` is a sample of what it was pretrained on: it is sketched and becomes the domain ``domain`` (else
@@ -389,13 +419,14 @@ class Zoo:
             AlreadyThere: the name, or the domain's, belongs to something else.
             NameHeld: another process registers a checkpoint of that name at this moment.
             UnknownName: ``license`` is none; or ``domain`` is not known and no source was given.
+            ObjectsError: objects are shared, and its files cannot be uploaded; nothing is registered.
         """
         place = Path(folder).expanduser().resolve()
         named = None if license is None else (require_license(license), license)
         if domain is not None and source is None:
             self.domain(domain)
         with naming(self.home, name or place.name):
-            card = self._known(inspect_folder(place, name or place.name), named)
+            card = self._uploaded(self._known(inspect_folder(place, name or place.name), named))
             if source is not None:
                 known = self._with_source(card, source, domain or source.name, family, progress)
             else:
@@ -469,6 +500,7 @@ class Zoo:
             AlreadyThere: the name, or the domain's, belongs to something else.
             HomeUnusable: the folder cannot be moved there.
             DiskFull: there is no room for it.
+            ObjectsError: objects are shared, and its files cannot be uploaded.
         """
         inspected = inspect_folder(card.folder, card.name)
         place = self.home.checkpoints / card.name
@@ -492,6 +524,7 @@ class Zoo:
         except OSError as cause:
             raise HomeUnusable(self.home.root, cause.strerror or str(cause)) from cause
         try:
+            promoted = self._uploaded(promoted)
             self.store.write(Entries((promoted,), (domain,), sketches, rows=self._rows_of(domain, source, also)))
         except BaseException:
             rmtree(place, ignore_errors=True)
@@ -577,7 +610,8 @@ class Zoo:
         """
         card = replace(self.checkpoint(name), cap=cap)
         if self.here(card):
-            import_module("registry.encoders.examination").examine_checkpoint(card.folder, name, cap)
+            folder = self.at_hand(card).folder
+            import_module("registry.encoders.examination").examine_checkpoint(folder, name, cap)
         self._encoders.pop(name, None)
         return self.renew(card)
 
@@ -587,7 +621,9 @@ class Zoo:
         Raises:
             UnknownName: there is none of that name.
         """
-        self.checkpoint(card.name)
+        before = self.checkpoint(card.name)
+        if card.folder == before.folder:  # which may be where its files are fetched to, of this home alone
+            card = replace(card, folder=next(iter(self.store.checkpoints(name=card.name)), card).folder)
         self.store.renew(card)
         return self.checkpoint(card.name)
 
@@ -661,16 +697,35 @@ class Zoo:
         self._notes[line] = None
 
     def _placed(self, cards: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
-        """With their folders where the catalog lies today, if they came with it; without domains that were lost."""
+        """With their folders where their files lie, or would be fetched to; without domains that were lost.
+
+        What came with the catalog lies there, and what is shared and lies nowhere here in the cache.
+        """
         named = sorted({card.domain for card in cards if card.domain is not None})
         there = {domain.name for domain in self.store.domains(names=named)}
         return tuple(
             replace(
                 card,
-                folder=self._catalogs.of(card.modality) / card.folder,
+                folder=self._folder_of(card),
                 domain=card.domain if card.domain in there else None,
             )
             for card in cards
+        )
+
+    def _folder_of(self, card: Checkpoint) -> Path:
+        folder = self._catalogs.of(card.modality) / card.folder
+        if self.home.shared is None or not card.objects or has_weights(folder):
+            return folder
+        return self.home.shared.place(card.objects, card.name)
+
+    def _is_shared(self, card: Checkpoint) -> bool:
+        return self.home.shared is not None and bool(card.objects)
+
+    def _uploaded(self, card: Checkpoint) -> Checkpoint:
+        """The card with where its files are shared, uploaded where they are not yet."""
+        shared = self.home.shared
+        return (
+            card if shared is None else replace(card, objects=shared.objects.put(card.folder, checkpoint_files(card)))
         )
 
     def _known(self, card: Checkpoint, license: tuple[str, str] | None) -> Checkpoint:

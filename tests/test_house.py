@@ -26,6 +26,7 @@ LATE_IMPORTS = {
     "recommender/tuning/fitting.py": 2,  # transformers' Trainer, where a net goes on with pretraining first
     "recommender/tuning/heads.py": 2,  # skops, where nothing is transferred
     "registry/forms.py": 2,  # pydantic, for who has no JSON
+    "registry/objects.py": 1,  # fsspec, for who shares objects
     "registry/hub.py": 1,  # the hub's client, in an environment that was set first
     "registry/readers/records.py": 1,  # pandas, where times are dates
     "registry/readers/streams.py": 1,  # pyarrow, for Parquet

@@ -1,6 +1,6 @@
 """A group of commands that are loaded when they are called: help lists them by what is said of them here.
 
-Every command that opens a registry (it has ``--home``) takes ``--registry``, too.
+Every command that opens a registry (it has ``--home``) takes ``--registry`` and ``--objects``, too.
 """
 
 import os
@@ -14,6 +14,9 @@ import typer.core
 from ui.manual import COMMAND_PANELS, EXAMPLES, OPTION_PANELS, READING
 
 __all__ = ["LazyGroup"]
+
+_SHARED = {"registry", "objects"}
+"""Options of every command that opens a registry."""
 
 
 class LazyGroup(typer.core.TyperGroup):
@@ -90,15 +93,20 @@ def _explain(command: Any, path: str) -> None:  # noqa: ANN401 - as above
 
 
 def _take_registry(command: Any) -> None:  # noqa: ANN401 - as above
-    """Let a command that opens a registry take the URL of one that is shared."""
+    """Let a command that opens a registry take the URLs of one that is shared and of its objects."""
     if any(option.name == "home" for option in command.params):
-        command.params += [option for option in _alone("shared", _shared).params if option.name == "registry"]
+        command.params += [option for option in _alone("shared", _shared).params if option.name in _SHARED]
 
 
 def _use_registry(url: str | None) -> None:
     """For this process and those that it starts, to which it must not be handed as an argument that all can read."""
     if url is not None:
         os.environ["TRANSFERZOO_REGISTRY"] = url
+
+
+def _use_objects(url: str | None) -> None:
+    if url is not None:
+        os.environ["TRANSFERZOO_OBJECTS"] = url
 
 
 def _shared(
@@ -109,6 +117,16 @@ def _shared(
             metavar="URL",
             help="PostgreSQL URL of a shared registry; else TRANSFERZOO_REGISTRY, else a file in the home.",
             callback=_use_registry,
+            expose_value=False,
+        ),
+    ] = None,
+    objects: Annotated[
+        str | None,
+        typer.Option(
+            "--objects",
+            metavar="URL",
+            help="Where files are shared (s3://BUCKET/PREFIX, or a folder); else TRANSFERZOO_OBJECTS, else nowhere.",
+            callback=_use_objects,
             expose_value=False,
         ),
     ] = None,

@@ -56,7 +56,7 @@ OPTION_PANELS: Mapping[str, tuple[str, ...]] = {
         "device",
     ),
     "What is shown": ("explain", "all_", "as_csv", "json", "sort", "limit", "suspects", "record"),
-    "Where, and from which seed": ("home", "registry", "seed"),
+    "Where, and from which seed": ("home", "registry", "objects", "seed"),
 }
 """Parameters of commands by the panel of help that they stand in; all else stands first."""
 

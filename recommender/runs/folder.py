@@ -26,10 +26,13 @@ from registry.files import disk_full_named, is_locked, write_atomic
 from registry.forms import Record
 from registry.home import Home
 
-__all__ = ["RunFolder", "RunState", "find_queued", "find_run", "reap", "run_folders"]
+__all__ = ["RUNS", "RunFolder", "RunState", "find_queued", "find_run", "reap", "run_folders", "share_run"]
 
 _JOB, _RUN, _STATE = "job.json", "run.json", "state.json"
 _SCAFFOLDING = ("best-*.safetensors", "pretrained.safetensors", "kept-*.npy", "rows-*.npy", "*.tmp")
+_MAKING = ("trainer", "pretraining")
+RUNS = "runs"
+"""What shared runs are named under."""
 _BEAT_SECONDS = 5.0
 _PATIENCE = 1.0
 """Seconds to wait for a lock: long enough for one who only looks whether it is taken."""
@@ -64,6 +67,13 @@ class RunFolder(Record):
     def result(self) -> dict[str, Any]:
         """What came of it; empty unless it is finished."""
         return _read(self.path / _RUN)
+
+    @property
+    def lasting(self) -> tuple[str, ...]:
+        """Its files but for what only the making needs, each as a path from its folder."""
+        passing = {file for pattern in (*_SCAFFOLDING, _STATE) for file in self.path.glob(pattern)}
+        files = (file.relative_to(self.path) for file in self.path.rglob("*") if file.is_file() and file not in passing)
+        return tuple(sorted(file.as_posix() for file in files if file.parts[0] not in _MAKING))
 
     @property
     def state(self) -> RunState:
@@ -132,7 +142,7 @@ class RunFolder(Record):
         for pattern in _SCAFFOLDING:
             for file in self.path.glob(pattern):
                 file.unlink(missing_ok=True)
-        for folder in ("trainer", "pretraining"):
+        for folder in _MAKING:
             shutil.rmtree(self.path / folder, ignore_errors=True)
         (self.path / _STATE).unlink(missing_ok=True)
 
@@ -222,20 +232,48 @@ def reap(home: Home) -> tuple[RunFolder, ...]:
     return tuple(reaped)
 
 
-def find_run(home: Home, name: str) -> RunFolder:
+def find_run(home: Home, name: str, *, here: bool = False) -> RunFolder:
     """The run of that id, of the only id that begins so, or the newest finished one where ``name`` is ``latest``.
+
+    One that another home has shared is fetched, and only to be read; but not where it is to be ``here``.
 
     Raises:
         UnknownName: there is none, or there are several.
+        ObjectsError: runs are shared, it is not here, and cannot be looked up or fetched.
     """
-    runs = run_folders(home)
+    runs = {run.id: run for run in run_folders(home)}
+    if name in runs:
+        return runs[name]
+    shared = None if here else home.shared
+    elsewhere = set[str]() if shared is None else {*shared.objects.names(RUNS)} - {*runs}
     if name == "latest":
-        matching = [run for run in runs if run.state is RunState.FINISHED][:1]
+        matching = sorted({*(run.id for run in runs.values() if run.state is RunState.FINISHED), *elsewhere})[-1:]
     else:
-        matching = [run for run in runs if run.id == name] or [run for run in runs if name and run.id.startswith(name)]
+        ids = (*runs, *elsewhere)
+        matching = [one for one in ids if one == name] or [one for one in ids if name and one.startswith(name)]
     if len(matching) != 1:
-        raise UnknownName("run", name, [run.id for run in runs])
-    return matching[0]
+        raise UnknownName("run", name, sorted((*runs, *elsewhere), reverse=True))
+    if shared is None or matching[0] in runs:
+        return runs[matching[0]]
+    digest = shared.objects.named(RUNS, matching[0])
+    if digest is None:
+        raise UnknownName("run", name, sorted(runs, reverse=True))
+    return RunFolder(shared.fetch(digest, matching[0]))
+
+
+def share_run(run: RunFolder, home: Home) -> str:
+    """Upload a finished run where objects are shared; gives its manifest's digest, empty where they are not.
+
+    Raises:
+        ObjectsError: it cannot be kept there.
+        DiskFull: that is a disk, and there is no room.
+    """
+    shared = home.shared
+    if shared is None or not run.result:
+        return ""
+    digest = shared.objects.put(run.path, run.lasting)
+    shared.objects.name(RUNS, run.id, digest)
+    return digest
 
 
 def find_queued(home: Home, job: str) -> RunFolder | None:

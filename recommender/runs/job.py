@@ -112,7 +112,7 @@ class Job(_Terms, Record):
         plan = plan if options.controls is None else controlled(plan, wanted=options.controls)
         return cls(
             id=_new_id(),
-            checkpoint=choice.checkpoint,
+            checkpoint=zoo.at_hand(choice.checkpoint),
             plan=plan,
             sample=sample,
             home=zoo.home,
@@ -190,7 +190,7 @@ class Job(_Terms, Record):
             raise OtherRows(rows.origin, str(form.sample.get("digest")), rows.digest)
         return cls(
             **{**form._alike, "id": run.id},
-            checkpoint=card,
+            checkpoint=zoo.at_hand(card),
             sample=rows,
             home=zoo.home,
             source=None if form.source is None else read(form.source),

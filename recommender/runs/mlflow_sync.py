@@ -250,7 +250,7 @@ def register(home: Home, run: str, name: str, alias: str | None = None) -> Synce
     """
     home.require_writable()
     check_names(name, alias)
-    finished = find_run(home, run)
+    finished = find_run(home, run, here=True)
     if not finished.result:
         raise NotFinished(finished.id, str(finished.state), finished.reason)
     event_log = EventLog(finished.path)
@@ -275,7 +275,7 @@ def store_damage(address: str) -> str:
 def _chosen(home: Home, name: str | None) -> list[RunFolder]:
     """The run of that name, else all that MLflow tracks, oldest first."""
     if name is not None:
-        return [find_run(home, name)]
+        return [find_run(home, name, here=True)]
     return [run for run in run_folders(home)[::-1] if EventLog(run.path).opening.get("tracker") == "mlflow"]
 
 

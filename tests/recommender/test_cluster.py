@@ -5,11 +5,15 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
 from recommender import flow
 from recommender.effort import Deadline
+from recommender.runs.folder import RunFolder
+from recommender.runs.training_checkpoints import newest
+from recommender.trials import try_out
 from recommender.workers import open_workers
 from registry.errors import (
     ClusterAway,
@@ -24,6 +28,7 @@ from registry.errors import (
 from registry.sample import Sample
 from registry.zoo import Zoo
 from tests.clusters import ROOT, cluster, free_port, why_no_ray
+from tests.recommender.tuning.jobs import colored
 from tests.ui.pictures import write_stripes
 
 on_ray = pytest.mark.skipif(bool(why_no_ray()), reason=why_no_ray())
@@ -121,10 +126,50 @@ def test_two_workers_advise_what_this_process_does_to_the_bit(pictures, tmp_path
     assert head.processes() == []
 
 
-def ask(folder, home, head, *options):
-    env = {**os.environ, "RAY_ADDRESS": head.address, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    words = [sys.executable, "-m", "ui.cli", "recommend", str(folder), "--keep", "2", "--home", str(home), *options]
-    return subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+@pytest.mark.slow
+@on_ray
+def test_the_trials_of_the_finalists_are_tasks_too_and_come_to_the_same(tmp_path, monkeypatch):
+    sample = Sample.from_arrays(*colored(90), name="colors", keep_duplicates=True)
+    trials = {}
+    with cluster() as head:
+        monkeypatch.setenv("RAY_ADDRESS", head.address)
+        for name in ("local", "ray"):
+            with Zoo.open(tmp_path / name) as zoo, open_workers(name) as hands:
+                finalists = [flow.evaluate(sample, zoo, net, "lp-ft") for net in _small(zoo)]
+                tried, undone = try_out(finalists, sample, zoo, deadline=Deadline(), workers=hands)
+                assert undone == ()
+                trials[name] = [replace(trial, seconds=0.0) for trial in tried]
+    assert len(trials["ray"]) == 2
+    assert trials["ray"] == trials["local"]
+
+
+def _small(zoo):
+    """Two bundled nets that learn in seconds."""
+    cards = sorted((card for card in zoo.checkpoints("image") if card.folder), key=lambda card: card.parameters)
+    return [card.name for card in cards[:2]]
+
+
+def begin(head, home, *words, **environment):
+    """A command on a cluster, in a process of its own."""
+    env = {**os.environ, "RAY_ADDRESS": head.address, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **environment}
+    command = [sys.executable, "-m", "ui.cli", *map(str, words), "--home", str(home)]
+    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def wait_while(running, until, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not until():
+        assert running.poll() is None, running.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def words_of(running, code):
+    """What it printed when it ended with that exit code, on one line."""
+    printed, _ = running.communicate(timeout=180)
+    assert running.returncode == code, printed
+    assert "Traceback" not in printed
+    return " ".join(printed.split())
 
 
 @pytest.mark.slow
@@ -132,24 +177,43 @@ def ask(folder, home, head, *options):
 def test_a_head_that_is_killed_meanwhile_leaves_advice_to_be_gone_on_with(pictures, tmp_path):
     home = tmp_path / "home"
     with cluster(1) as head:
-        asked = ask(pictures, home, head, "--executor", "ray")
-        deadline = time.monotonic() + 120
-        while not [*(home / "features").glob("*.safetensors")][1:]:
-            assert asked.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        asked = begin(head, home, "recommend", pictures, "--keep", 2, "--executor", "ray")
+        wait_while(asked, lambda: [*(home / "features").glob("*.safetensors")][1:])
         head.kill()
-        printed, _ = asked.communicate(timeout=120)
-        assert asked.returncode == 2, printed
-        words = " ".join(printed.split())
+        words = words_of(asked, 2)
         assert "was lost" in words
-        assert "Traceback" not in words
         (name,) = re.findall(r"--continue (\w{16})", words)
-        again = ask(pictures, home, head, "--continue", name)
-        printed, _ = again.communicate(timeout=120)
-        assert again.returncode == 0, printed
+        words_of(begin(head, home, "recommend", pictures, "--keep", 2, "--continue", name), 0)
     with Zoo.open(home) as zoo:
         assert zoo.advice(name)["undone"]
         ((_, advice),) = zoo.kept(1)
         assert advice["undone"] == []
         assert all(choice["blocks"] for choice in advice["choices"])
+
+
+@pytest.mark.slow
+@on_ray
+def test_a_head_that_is_killed_while_a_net_learns_leaves_a_run_to_be_resumed(pictures, tmp_path):
+    home = tmp_path / "home"
+    plan = ("--checkpoint", "regnet-cifar10", "--strategy", "lp-ft", "--epochs", 40, "--no-controls")
+    with cluster(1) as head:
+        asked = begin(head, home, "tune", pictures, *plan, "--executor", "ray")
+        wait_while(asked, lambda: [folder for folder in (home / "runs").glob("*") if newest(folder)])
+        head.kill()
+        words = words_of(asked, 2)
+        assert "was lost" in words
+        (name,) = set(re.findall(r"runs resume ([\w-]+)", words))
+        words_of(begin(head, home, "runs", "resume", name), 0)
+    run = RunFolder(home / "runs" / name)
+    assert run.result["metrics"]["score"] > 0.5
+
+
+@pytest.mark.slow
+@on_ray
+def test_another_token_is_refused_by_name(pictures, tmp_path):
+    ours, other = ({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": letter * 64} for letter in "ab")
+    with cluster(1, **ours) as head:
+        asked = begin(head, tmp_path / "home", "recommend", pictures, "--executor", "ray", **other)
+        words = words_of(asked, 2)
+    assert "refuses the token" in words
+    assert "b" * 64 not in words

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from recommender.runs.folder import RunFolder, RunState, find_run, reap, run_folders
+from recommender.runs.folder import RunFolder, RunState, find_run, reap, run_folders, share_run
 from registry.errors import NotResumable, UnknownName
 from registry.home import Home
 
@@ -143,3 +143,53 @@ def test_a_run_whose_process_was_killed_is_found_and_marked_once(home):
         assert reap(home) == ()
     assert run.state is RunState.INTERRUPTED
     assert f"transferzoo runs resume {run.id}" in run.reason
+
+
+@pytest.fixture
+def homes(tmp_path):
+    """Two homes that share objects."""
+    (tmp_path / "shared").mkdir()
+    return [Home.find(tmp_path / name, objects=str(tmp_path / "shared")) for name in ("first", "second")]
+
+
+def test_a_finished_run_is_found_from_another_home_and_without_its_scaffolding(homes):
+    first, second = homes
+    run = begun(first)
+    assert share_run(run, first) == ""  # it is not finished
+    run.finish({"id": run.id})
+    for name in ("model.safetensors", "figures/loss.svg", "best-1.safetensors", "kept-a.npy", "trainer/state", "x.tmp"):
+        (run.path / name).parent.mkdir(exist_ok=True)
+        (run.path / name).write_text(name)
+    assert share_run(run, first)
+    assert find_run(first, run.id) == run
+    for name in (run.id, "2026", "latest"):
+        fetched = find_run(second, name)
+        assert (fetched.id, fetched.state, fetched.result) == (run.id, RunState.FINISHED, {"id": run.id})
+    files = {file.relative_to(fetched.path).as_posix() for file in fetched.path.rglob("*") if file.is_file()}
+    assert files == {"job.json", "run.json", "model.safetensors", "figures/loss.svg"}
+    assert run_folders(second) == ()
+    for name in ("2027", ""):
+        with pytest.raises(UnknownName):
+            find_run(second, name)
+    with pytest.raises(UnknownName):
+        find_run(second, run.id, here=True)
+    with pytest.raises(NotResumable, match="finished"), fetched.held():
+        pass
+
+
+def test_the_latest_run_is_that_of_all_homes(homes):
+    first, second = homes
+    runs = [begun(home, f"2026010{day}-000000-abc") for day, home in ((1, first), (2, second), (3, first))]
+    for run, home in zip(runs, (first, second, first), strict=True):
+        run.finish({"id": run.id})
+        share_run(run, home)
+    assert find_run(second, "latest").id == runs[2].id
+    assert find_run(second, "20260102") == runs[1]
+    with pytest.raises(UnknownName):
+        find_run(second, "202601")
+
+
+def test_a_home_that_shares_nothing_keeps_its_runs(home):
+    run = begun(home)
+    run.finish({"id": run.id})
+    assert share_run(run, home) == ""

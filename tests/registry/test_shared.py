@@ -1,0 +1,133 @@
+"""Two homes, one registry, one place of objects: here a folder, and the registry's file is carried over."""
+
+import shutil
+
+import pytest
+
+from registry.encodings import FEATURES
+from registry.errors import BadWeights, BucketMissing, ObjectMissing
+from registry.zoo import Zoo
+from tests.registry.fakes import shaded
+from tests.registry.test_zoo_add import catalog, mine, net  # noqa: F401 - fixtures
+
+
+@pytest.fixture
+def shared(tmp_path):
+    (tmp_path / "shared").mkdir()
+    return str(tmp_path / "shared")
+
+
+@pytest.fixture
+def first(tmp_path, catalog, shared):  # noqa: F811 - as above
+    with Zoo.open(tmp_path / "first", catalog=catalog, objects=shared) as opened:
+        yield opened
+
+
+@pytest.fixture
+def open_second(tmp_path, catalog, shared):  # noqa: F811 - as above
+    """Opens another home, in which nothing lies but what the first registry knows."""
+    opened = []
+
+    def open_with(objects=shared):
+        shutil.rmtree(tmp_path / "second", ignore_errors=True)
+        (tmp_path / "second").mkdir()
+        shutil.copy(tmp_path / "first" / "registry.db", tmp_path / "second" / "registry.db")
+        opened.append(Zoo.open(tmp_path / "second", catalog=catalog, objects=objects))
+        return opened[-1]
+
+    yield open_with
+    for zoo in opened:
+        zoo.__exit__(None, None, None)
+
+
+def test_a_checkpoint_is_opened_where_it_never_lay(first, open_second, mine, tmp_path):  # noqa: F811 - as above
+    card = first.add(mine)
+    expected = first.encode("mine", shaded(40))
+    shutil.move(mine, tmp_path / "gone")
+    shutil.rmtree(tmp_path / "shared" / "names")
+    second = open_second()
+    placed = second.checkpoint("mine")
+    assert (placed.digest, placed.objects) == (card.digest, card.objects)
+    assert second.here(placed)
+    assert not placed.folder.exists()
+    assert second.weights_bytes(placed) == (tmp_path / "gone" / "model.safetensors").stat().st_size
+    encoded = second.encode("mine", shaded(40))
+    assert [block.encoder for block in encoded.blocks] == [block.encoder for block in expected.blocks]
+    assert placed.folder.is_relative_to(tmp_path / "second" / "cache")
+    second.use_inputs_up_to("mine", 16)
+    (kept,) = second.store.checkpoints(name="mine")
+    assert (kept.cap, kept.folder) == (16, mine)  # where it lies in another home is none of the registry's business
+
+
+def test_features_that_another_has_made_are_not_made_again(first, open_second, mine, tmp_path, monkeypatch):  # noqa: F811
+    first.add(mine)
+    sample = shaded(40)
+    expected = first.encode("mine", sample)
+    first.encodings.keep_measurement("mine", sample, {"seconds": 1})
+    shutil.rmtree(mine)
+    second = open_second()
+    monkeypatch.setattr(second, "encoder", None)  # no net is opened
+    assert second.encodings.encoded("mine", sample)
+    assert second.encodings.measurement("mine", sample) == {"seconds": 1}
+    got = second.encode("mine", sample)
+    assert (got.last.vectors == expected.last.vectors).all()
+    assert second.notes == ()
+    assert not second.checkpoint("mine").folder.exists()
+
+
+def test_settings_that_were_changed_since_give_other_features(first, mine):  # noqa: F811 - as above
+    card = first.add(mine)
+    before = first.encodings.recipe(card)
+    settings = mine / "preprocessor_config.json"
+    settings.write_text(settings.read_text() + " ")
+    assert first.encodings.recipe(card) != before
+
+
+def test_shared_features_that_are_damaged_are_made_anew_and_said(first, open_second, mine, tmp_path):  # noqa: F811
+    first.add(mine)
+    expected = first.encode("mine", shaded(40))
+    shared = first.home.shared
+    (name,) = [name for name in shared.objects.names(FEATURES) if shared.objects.named(FEATURES, name)]
+    (file,) = shared.objects.manifest(shared.objects.named(FEATURES, name)).files
+    blob = tmp_path / "shared" / "blobs" / file.digest[:2] / file.digest
+    blob.write_bytes(b"x" * file.size)
+    second = open_second()
+    assert (second.encode("mine", shaded(40)).last.vectors == expected.last.vectors).all()
+    assert file.digest in second.notes[0]
+
+
+def test_weights_that_are_gone_from_the_objects_are_named(first, open_second, mine, tmp_path):  # noqa: F811
+    first.add(mine)
+    shutil.rmtree(mine)
+    shutil.rmtree(tmp_path / "shared" / "blobs")
+    with pytest.raises(ObjectMissing):
+        open_second().encoder("mine")
+
+
+def test_weights_that_were_replaced_in_the_cache_are_refused(first, open_second, mine, tmp_path):  # noqa: F811
+    first.add(mine)
+    shutil.rmtree(mine)
+    second = open_second()
+    folder = second.at_hand(second.checkpoint("mine")).folder
+    weights = folder / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(BadWeights):
+        second.encoder("mine")
+
+
+def test_nothing_is_registered_that_could_not_be_uploaded(catalog, mine, tmp_path):  # noqa: F811 - as above
+    with Zoo.open(tmp_path / "home", catalog=catalog, objects=str(tmp_path / "missing")) as zoo:
+        with pytest.raises(BucketMissing):
+            zoo.add(mine)
+        assert "mine" not in zoo
+        assert zoo.encode("lens-net", shaded(40))
+        assert "features are not shared" in zoo.notes[0]
+
+
+def test_what_is_added_again_where_objects_are_shared_is_uploaded(catalog, mine, shared, tmp_path):  # noqa: F811
+    with Zoo.open(tmp_path / "home", catalog=catalog) as zoo:
+        assert zoo.add(mine).objects == ""
+    with Zoo.open(tmp_path / "home", catalog=catalog, objects=shared) as zoo:
+        assert zoo.home.shared.objects.faults(zoo.add(mine).objects) == ()
