@@ -13,7 +13,8 @@ from recommender import charts
 from recommender.checks import check_request
 from recommender.constraints import Constraints
 from recommender.effort import Effort
-from recommender.requests import RecommendRequest, SampleRequest, place_of, sample_request
+from recommender.requests import RecommendRequest, SampleRequest, place_of, recommend_request, sample_request
+from recommender.results import Verdict
 from registry.cards import METRICS, Checkpoint, JobRecord, Metric, Task
 from registry.errors import TransferZooError
 from registry.forms import Json
@@ -30,7 +31,7 @@ from ui.strangers import novelty_csv, pairs_csv, suspects_csv
 from ui.uploads import DROPPABLE, discard_upload, save_uploads
 from ui.views.absent import absent_checkpoints, limits
 from ui.views.hub_data import fetched_data, from_hub
-from ui.views.items import draw_previews, draw_tagged, gallery, is_readable, previews_of, side_by_side
+from ui.views.items import changed_since, draw_previews, draw_tagged, gallery, is_readable, previews_of, side_by_side
 from ui.views.parts import (
     advice_named,
     broken,
@@ -266,17 +267,19 @@ def _show(zoo: Zoo, advice: Json) -> None:
     sample = advice["sample"]
     st.title(literal(sample["name"]), anchor=False)
     st.caption(literal(f"{render.sample_words(sample)}; {sample['origin']}"))
-    judgment = advice["verdict"]
-    bet = st.success if judgment.get("beyond_chance", True) else st.info
-    (bet if judgment["transfer"] else st.warning)(literal(judgment["sentence"]))
+    verdict = Verdict.from_form(advice["verdict"])
+    bet = st.success if verdict.beyond_chance else st.info
+    (bet if verdict.transfer else st.warning)(literal(verdict.sentence))
     if advice.get("undone"):
         left = "; ".join(f"{row['checkpoint']}: {row['reason']}" for row in advice["undone"])
         st.warning(literal(f"Time was over before all was done. {left}"))
         _go_on(zoo, advice)
-    place = 0
+    changed, place = st.container(), 0
     if advice["choices"]:
         place = _chosen(advice)
         _headline(advice, place)
+    with changed:  # of which the files tell: after what is known without them
+        _changed(zoo, advice)
         _answered("sure", "How sure", answers.sure_line(advice, place), partial(_sureness, advice))
         _answered("cost", "What it costs", answers.takes_line(advice, place), partial(_costs, advice))
     _answered("near", "Where my data lies", answers.data_line(advice["domains"]), partial(_domains, zoo, advice))
@@ -291,6 +294,25 @@ def _show(zoo: Zoo, advice: Json) -> None:
     if outcomes:
         last = answers.before_line(outcomes)
         _answered("before", "What became of this sample so far", last, partial(outcomes_table, outcomes))
+
+
+def _changed(zoo: Zoo, advice: Json) -> None:
+    """Where the rows are others by now: that they are, and advice on what lies there."""
+    change = changed_since(zoo, advice["sample"])
+    if change is None:
+        return
+    st.warning(literal(f"{change} Rows are not shown, for these labels are not theirs."))
+    if not Path(advice["sample"]["origin"]).exists():
+        return
+    if st.button("Advise again", icon=":material/replay:", key=f"changed-{advice['id']}"):
+        try:
+            request = recommend_request(advice)
+        except TransferZooError as failure:
+            refused(failure)
+            return
+        job = requested(zoo, request)
+        if job is not None:
+            go("pick", job=job.id)
 
 
 def _answered(key: str, question: str, answer: str, draw: Callable[[], object]) -> None:
@@ -626,6 +648,9 @@ def _previewed(zoo: Zoo, sample: Json) -> None:
     modality = modalities[sample["modality"]]
     if not is_readable(zoo, sample):
         st.caption(f"The {modality.words.many} lie outside of the folders that this page may read: none is shown.")
+        return
+    if changed_since(zoo, sample):
+        st.caption(f"The {modality.words.many} are not those that were looked at, so none is shown.")
         return
     kept = json.dumps(sample, sort_keys=True, default=str)
     if modality.positions is not None and sample["task"] == Task.TOKEN_CLASSIFICATION:

@@ -30,7 +30,7 @@ from ui.reproduce import as_command, mlflow_command
 from ui.strangers import markdown as literal
 from ui.strangers import mistakes_csv, table_csv
 from ui.uploads import kept_answer
-from ui.views.items import draw_tagged, gallery
+from ui.views.items import changed_since, draw_tagged, gallery
 from ui.views.parts import (
     advice_named,
     broken,
@@ -82,6 +82,8 @@ def _planned(zoo: Zoo, advice: Json | None) -> None:
         st.markdown("There is no advice to carry out yet. **Pick** gives some: it takes a path or a dropped file.")
         return
     st.caption(literal(f"{advice['sample']['name']}: {render.sample_words(advice['sample'])}"))
+    if change := changed_since(zoo, advice["sample"]):
+        st.warning(literal(f"{change} Pick advises again; what is tuned by this advice needs the rows as they were."))
     if not advice["verdict"]["transfer"]:
         st.warning(literal(advice["verdict"]["sentence"]))
         model = literal(advice["baseline"]["model"])
@@ -326,6 +328,8 @@ def _worst(zoo: Zoo, result: Json) -> None:
     what = "farthest off" if quantity else "wrong, with the highest confidence"
     st.caption(f"Test rows that are {what}; a label may be at fault, too.")
     sample, few = result["sample"], rows[:_WORST]
+    if change := changed_since(zoo, sample):
+        st.caption(literal(f"{change} So the rows themselves are not shown."))
     tagged = sample["task"] == Task.TOKEN_CLASSIFICATION
     words = {
         row["item"]: (row["item"] if tagged else f"{row['label']} → {row['predicted']}")
