@@ -15,7 +15,6 @@ from tests.ui.cases import advice, choice
 from tests.ui.pictures import write_stripes
 
 
-
 @pytest.fixture
 def ground(tmp_path: Path):
     place = write_stripes(tmp_path)

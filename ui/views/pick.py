@@ -47,15 +47,15 @@ from ui.views.parts import (
     picture,
     refused,
     requested,
-    sheet,
     viewer,
     watch,
     when,
 )
+from ui.views.tables import table
 
 __all__ = ["pick_page"]
 
-_ROWS, _FEW = 20, 6
+_ROWS = 20
 _REASONS = 2
 """Reasons that are read at once."""
 _SUSPECTS, _NOVEL = 12, 12
@@ -280,6 +280,7 @@ def _show(zoo: Zoo, advice: Json) -> None:
         _headline(advice, place)
     with changed:  # of which the files tell: after what is known without them
         _changed(zoo, advice)
+    if advice["choices"]:
         _answered("sure", "How sure", answers.sure_line(advice, place), partial(_sureness, advice))
         _answered("cost", "What it costs", answers.takes_line(advice, place), partial(_costs, advice))
     _answered("near", "Where my data lies", answers.data_line(advice["domains"]), partial(_domains, zoo, advice))
@@ -412,8 +413,8 @@ def _sureness(advice: Json) -> None:
     rows.append(
         {"tier": "", "checkpoint": "no transfer", "strategy": base["model"], "expected": _expected(base, metric)}
     )
-    helped = {name: st.column_config.TextColumn(help=TERMS[name]) for name in ("tier", "gain", "nearer than", "cost")}
-    sheet([{**dict.fromkeys(rows[0], ""), **row} for row in rows], column_config=helped)
+    helped = {name: TERMS[name] for name in ("tier", "gain", "nearer than", "cost")}
+    table(rows, "Choices", helped)
     terms = terms_of([choice["strategy"] for choice in advice["choices"]])
     st.caption("  \n".join(f"**{literal(name)}**: {literal(meaning)}" for name, meaning in terms))
 
@@ -490,7 +491,7 @@ def _reasons(advice: Json, place: int) -> None:
     if passed:
         st.markdown("Other strategies for the same checkpoint:")
         metric = choices[place]["expected"]["metric"]
-        sheet(
+        table(
             [
                 {
                     "strategy": row["strategy"],
@@ -499,7 +500,8 @@ def _reasons(advice: Json, place: int) -> None:
                     "what it is": PLANS.get(row["strategy"], ""),
                 }
                 for row in passed
-            ]
+            ],
+            "Other strategies",
         )
     if advice["skipped"]:
         with st.expander(f"Skipped ({len(advice['skipped'])})"):
@@ -594,7 +596,7 @@ def _doubts(zoo: Zoo, advice: Json) -> None:
     listed = rows[:_SUSPECTS]
     words = {row["item"]: f"{_brief(row['label'])} → {_brief(row['suggested'])}?" for row in listed}
     gallery(zoo, sample, listed, words)
-    sheet(
+    table(
         [
             {
                 "row": row["item"],
@@ -605,7 +607,7 @@ def _doubts(zoo: Zoo, advice: Json) -> None:
             }
             for row in rows
         ],
-        height=250 if len(rows) > _FEW else "auto",
+        "Labels in doubt",
     )
     st.download_button(
         "Download CSV", suspects_csv(rows, doubts.get("hardest", ())), f"suspects-{advice['id']}.csv", "text/csv"
