@@ -167,14 +167,16 @@ def _encoded(candidate: Candidate, sample: Sample, zoo: Zoo, race: Race, progres
         known = None
     if known is not None and known.machine == node():
         return zoo.encode(name, sample, progress=progress), known
-    timed = sample is race.rows and name in race.seconds
-    opening, seconds = (0.0, race.seconds[name]) if timed else _seconds(candidate, sample, zoo)
     clock = _Clock(progress)
     encoded = zoo.encode(name, sample, known=race.rows, progress=clock)
-    encoder = zoo.encoder(name)
-    net = _Net(
-        node(), opening, clock.seconds_a_row or seconds, encoder.adaptable, encoder.sizes, encoder.remarks(sample.items)
-    )
+    encoder, by_clock = zoo.encoder(name), clock.seconds_a_row
+    if sample is race.rows and name in race.seconds:
+        opening, seconds = 0.0, by_clock or race.seconds[name]
+    elif by_clock is not None:
+        opening, seconds = _opening(sample), by_clock
+    else:
+        opening, seconds = _seconds(candidate, sample, zoo)
+    net = _Net(node(), opening, seconds, encoder.adaptable, encoder.sizes, encoder.remarks(sample.items))
     zoo.encodings.keep_measurement(name, sample, to_json(net))
     return encoded, net
 
@@ -290,24 +292,29 @@ def _optimism(blocks: Sequence[BlockScore], drawn: Sequence[Draws], errors: floa
     return max(0.0, float(np.mean(flattered)))
 
 
-def _seconds(candidate: Candidate, sample: Sample, zoo: Zoo) -> tuple[float, float]:
-    """Seconds to open an item, and to open and see it: of a few, after as many to warm up, the median of some tries.
-
-    Cached features would tell nothing of the cost.
-    """
-    encoder, items = zoo.encoder(candidate.checkpoint.name), sample.items[:TIMED_ROWS]
-    encoder.encode(items, progress=silent)
-    opened, encoded = [], []
-    for _ in range(TRIES):
+def _opening(sample: Sample) -> float:
+    """Seconds to open an item: of a few, after as many to warm up, the median of some tries."""
+    items, opened = sample.items[:TIMED_ROWS], []
+    for _ in range(1 + TRIES):
         began = time.perf_counter()
         for item in items:
             item.open()
-        between = time.perf_counter()
+        opened.append(time.perf_counter() - began)
+    return median(opened[1:]) / len(items)
+
+
+def _seconds(candidate: Candidate, sample: Sample, zoo: Zoo) -> tuple[float, float]:
+    """Seconds to open an item, and to open and see it: of a few, after as many to warm up, the median of some tries.
+
+    Cached features would tell nothing of the cost, and few batches nothing certain.
+    """
+    encoder, items = zoo.encoder(candidate.checkpoint.name), sample.items[:TIMED_ROWS]
+    encoded = []
+    for _ in range(1 + TRIES):
+        began = time.perf_counter()
         encoder.encode(items, progress=silent)
-        opened.append(between - began)
-        encoded.append(time.perf_counter() - between)
-    both = median(encoded)
-    return min(median(opened), both / 2) / len(items), both / len(items)
+        encoded.append(time.perf_counter() - began)
+    return _opening(sample), median(encoded[1:]) / len(items)
 
 
 def _scores(read: Features, positions: Positions, units: Int[np.ndarray, " p"] | None) -> dict[str, float]:

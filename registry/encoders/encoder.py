@@ -111,12 +111,13 @@ class CheckpointEncoder:
 
         Where all of a batch have one size nothing is to be sorted: it is handed on at once.
         """
-        window: list[Prepared] = []
+        window, sizes = list[Prepared](), list[int]()
         for rows in self._prepared(items):
             window += rows
-            if len({size_of(row) for row in window}) == 1 or sum(map(size_of, window)) >= _WINDOW:
+            sizes += map(size_of, rows)
+            if min(sizes) == max(sizes) or sum(sizes) >= _WINDOW:
                 yield window
-                window = []
+                window, sizes = [], []
         if window:
             yield window
 

@@ -28,8 +28,8 @@ from registry.modalities.text.tokenization import Tokenization, read_tokenizatio
 __all__ = ["TextNetwork", "open_network", "padded"]
 
 _INPUT, _MASK, _SEGMENTS = "input_ids", "attention_mask", "token_type_ids"
-_BATCH_TOKENS = 1 << 14
-_MOST_IN_BATCH = 128
+_BATCH_TOKENS = 1 << 12
+_MOST_IN_BATCH = 32
 _ENDS = {"right": "end", "left": "beginning"}
 _UNSTATED = 512
 """Tokens that a net takes which states no number of positions."""
@@ -71,7 +71,7 @@ class TextNetwork:
 
     @property
     def at_once(self) -> int:
-        """As `Network.at_once`: about 16,000 tokens."""
+        """As `Network.at_once`: about 4,000 tokens. Of more, less stays in the caches and more is padding (LOG.md)."""
         return max(1, min(_MOST_IN_BATCH, _BATCH_TOKENS // self.tokenization.longest))
 
     def remarks(self, items: Sequence[TextItem]) -> tuple[str, ...]:
