@@ -13,7 +13,7 @@ that is cut leaves nothing that can be seen, and what it brought is not uploaded
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -277,6 +277,15 @@ class Objects:
         if not isinstance(digest, str) or _DIGEST.fullmatch(digest) is None:
             raise ObjectDamaged(self._where(_name(kind, name)), "it names no manifest")
         return digest
+
+    def forget(self, kind: str, name: str) -> None:
+        """Let a name stand for nothing; what it stood for stays, for others may have it by another name.
+
+        Raises:
+            ObjectsError: it cannot be removed there.
+        """
+        with suppress(ObjectMissing), self._answering(key := _name(kind, name)):
+            self._files.rm_file(self._place(key))
 
     def names(self, kind: str) -> tuple[str, ...]:
         """All names of a kind, in order.

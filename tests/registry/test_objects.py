@@ -71,6 +71,9 @@ def keeps_folders(objects, folder, elsewhere):
     assert objects.named("runs", "one") == digest
     assert objects.names("runs") == ("one", "two")
     assert objects.names("samples") == ()
+    objects.forget("runs", "two")
+    objects.forget("runs", "two")
+    assert (objects.names("runs"), objects.named("runs", "two")) == (("one",), None)
     config = next(file for file in objects.manifest(digest).files if file.path == "config.json")
     assert objects.read(config) == b"{}"
     with pytest.raises(ObjectMissing):

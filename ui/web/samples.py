@@ -1,8 +1,12 @@
-"""Samples that were uploaded: streamed to the disk, named by their content, each key's own, removed after a while."""
+"""Samples that were uploaded: streamed to the disk, named by their content, each key's own, removed after a while.
+
+Where objects are shared, so are they: what one machine has taken another's service has, too.
+"""
 
 import hashlib
-from asyncio import wait_for
-from collections.abc import AsyncIterator
+from asyncio import to_thread, wait_for
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from shutil import rmtree
 from tempfile import TemporaryDirectory
@@ -10,6 +14,7 @@ from tempfile import TemporaryDirectory
 from recommender.checks import require_places
 from registry.errors import LimitReached, PathMissing, UploadRefused
 from registry.files import disk_full_named, flush
+from registry.object_cache import ObjectCache
 from registry.zoo import Zoo
 from ui.uploads import clear_folders, file_stem
 from ui.web.bodies import SampleView
@@ -22,6 +27,8 @@ _SUFFIXES = (".zip", ".csv", ".tsv", ".jsonl", ".json", ".parquet")
 _SILENCE = 30.0
 """Seconds within which something more of an upload must come."""
 _ID = 32
+_SAMPLES = "samples"
+"""What shared uploads are named under, as ``<owner>-<id>``."""
 
 
 class Samples:
@@ -36,21 +43,37 @@ class Samples:
         return self._root / owner
 
     def is_owned(self, place: str, owner: str) -> bool:
-        """Whether that path is of one of the key's uploads."""
-        return Path(place).is_relative_to(self.folder(owner))
+        """Whether that path is of one of the key's uploads, to this machine or to another one that shares them."""
+        path = Path(place)
+        elsewhere = self._shared is not None and path.parts[-4:-2] == (self._root.name, owner)
+        return path.is_relative_to(self.folder(owner)) or elsewhere
 
     def list(self, owner: str) -> list[SampleView]:
-        """All uploads of a key."""
+        """All uploads of a key.
+
+        Raises:
+            ObjectsError: those of other machines cannot be listed.
+        """
         places = sorted(self.folder(owner).glob(f"{'?' * _ID}/*.*"))
-        return [_view(place, created=False) for place in places]
+        here = {place.parent.name: _view(place, created=False) for place in places}
+        if self._shared is not None:
+            for name in self._shared.objects.names(_SAMPLES):
+                whose, _, sample = name.rpartition("-")
+                if whose == owner and sample not in here and (view := self._elsewhere(name, sample)) is not None:
+                    here[sample] = view
+        return [here[sample] for sample in sorted(here)]
 
     def place(self, owner: str, name: str) -> Path:
         """Where an upload lies.
 
         Raises:
             Absent: the key has none of that id.
+            ObjectsError: it is not here, and cannot be fetched from where another machine put it.
+            DiskFull: there is no room for it here.
         """
-        found = sorted((self.folder(owner) / name).glob("*.*")) if name.isalnum() else []
+        found: Sequence[Path] = sorted((self.folder(owner) / name).glob("*.*")) if name.isalnum() else []
+        if not found and name.isalnum() and len(name) == _ID:
+            found = self._fetched(owner, name)
         if not found:
             raise Absent(PathMissing(f"sample {name}"))
         found[0].parent.touch()
@@ -64,6 +87,7 @@ class Samples:
             LimitReached: the key has too many bytes here.
             SampleError: a zip that must not be opened.
             DiskFull: there is no room.
+            ObjectsError: objects are shared, and it cannot be uploaded there; here it is.
         """
         suffix = Path(name).suffix.lower()
         if suffix not in _SUFFIXES:
@@ -87,19 +111,54 @@ class Samples:
                 raise UploadRefused("it is empty", _kinds(), status=422)
             require_places(partial)
             flush(partial)
-            return _settle(partial, mine / digest.hexdigest()[:_ID])
+            view = _settle(partial, mine / digest.hexdigest()[:_ID])
+        await to_thread(self._share, owner, view)
+        return view
 
     def remove(self, owner: str, name: str) -> None:
         """Remove an upload.
 
         Raises:
             Absent: the key has none of that id.
+            ObjectsError: other machines cannot be told so; here it is gone.
         """
         rmtree(self.place(owner, name).parent, ignore_errors=True)
+        if self._shared is not None:
+            self._shared.objects.forget(_SAMPLES, f"{owner}-{name}")
 
     def clear(self, *, older: float = KEPT_SECONDS) -> int:
         """Remove what nobody has used for so many seconds, but for what a job still needs; how many these were."""
         return clear_folders(self._zoo, self._root.glob("*/*"), older=older)
+
+    @property
+    def _shared(self) -> ObjectCache | None:
+        return self._zoo.home.shared
+
+    def _share(self, owner: str, view: SampleView) -> None:
+        if self._shared is not None:
+            digest = self._shared.objects.put(self.folder(owner) / view.id, [view.name])
+            self._shared.objects.name(_SAMPLES, f"{owner}-{view.id}", digest)
+
+    def _elsewhere(self, name: str, sample: str) -> SampleView | None:
+        """An upload to another machine, without fetching it; None where it is forgotten at this moment."""
+        digest = None if self._shared is None else self._shared.objects.named(_SAMPLES, name)
+        if self._shared is None or digest is None:
+            return None
+        (file,) = self._shared.manifest(digest).files
+        return SampleView(id=sample, name=file.path, bytes=file.size, created=False)
+
+    def _fetched(self, owner: str, name: str) -> Sequence[Path]:
+        """Where an upload to another machine lies now; nothing where there is none."""
+        digest = None if self._shared is None else self._shared.objects.named(_SAMPLES, f"{owner}-{name}")
+        if self._shared is None or digest is None:
+            return []
+        folder, size = self.folder(owner) / name, self._shared.manifest(digest).size
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with disk_full_named(folder, size), TemporaryDirectory(prefix=".", dir=folder.parent) as partial:
+            self._shared.objects.fetch(digest, Path(partial) / name)
+            with suppress(OSError):  # another request may have brought it meanwhile
+                (Path(partial) / name).rename(folder)
+        return sorted(folder.glob("*.*"))
 
 
 def _settle(partial: Path, folder: Path) -> SampleView:

@@ -96,6 +96,37 @@ def test_what_cannot_be_read_is_refused_by_name_and_leaves_nothing(client, zoo, 
     assert [file for file in (zoo.home.root / "samples").rglob("*") if file.is_file()] == []
 
 
+def test_an_upload_to_one_machine_is_taken_by_another_and_removed_from_each(tmp_path, template, stripes):
+    (tmp_path / "shared").mkdir()
+    clients = []
+    for name in ("first", "second"):
+        shutil.copytree(template, tmp_path / name)
+        zoo = Zoo.open(tmp_path / name, objects=str(tmp_path / "shared"))
+        clients.append(TestClient(create_app(zoo, keyless=True), HERE, raise_server_exceptions=False))
+    first, second = clients
+    sent = first.post("/samples", params={"name": "my stripes.zip"}, content=stripes).json()
+    assert second.get("/samples").json() == first.get("/samples").json() == [{**sent, "created": False}]
+    assert second.post("/recommendations", json={"sample": sent["id"]}).status_code == 202
+    (fetched,) = (tmp_path / "second" / "samples").rglob("my_stripes.zip")
+    assert fetched.read_bytes() == stripes
+    assert second.post("/recommendations", json={"sample": "0" * 32}).status_code == 404
+    assert second.delete(f"/samples/{sent['id']}").status_code == 204
+    assert second.get("/samples").json() == []
+    assert first.delete(f"/samples/{sent['id']}").status_code == 204
+    assert first.get("/samples").json() == []
+
+
+def test_an_upload_that_cannot_be_shared_is_named_and_can_be_sent_again(tmp_path, template, stripes):
+    shutil.copytree(template, tmp_path / "home")
+    with Zoo.open(tmp_path / "home", objects=str(tmp_path / "shared")) as zoo:
+        client = TestClient(create_app(zoo, keyless=True), HERE, raise_server_exceptions=False)
+        answer = client.post("/samples", content=stripes)
+        assert (answer.status_code, answer.json()["type"]) == (502, "urn:transferzoo:BucketMissing")
+        (tmp_path / "shared").mkdir()
+        assert client.post("/samples", content=stripes).status_code == 200
+        assert len(zoo.home.shared.objects.names("samples")) == 1
+
+
 def test_a_zip_that_climbs_out_is_refused(client):
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
