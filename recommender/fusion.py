@@ -14,9 +14,10 @@ the cases of one sample have in common and no feature explains is left to the sa
 quasi-demeaning; Fuller and Battese 1973), so that easy samples teach nothing false about checkpoints.
 
 Intervals are conformal (Vovk et al. 2005; normalized as in Papadopoulos et al. 2008): the quantile of what the same
-rule missed by on each family of samples when it was left out, in units of what it stated, every family alike. They
-widen with the distance from all that is known. Of a modality without outcomes only scale-free features are used, and
-that is stated.
+rule missed by on each family of samples when it was left out, in units of what it stated, every family alike, and as
+Student's t has it where families are few. They widen with the distance from all that is known: more rows or epochs
+than were measured have gains of their own, unknown by as much as such gains differ elsewhere (`BEYOND`). Of a modality
+without outcomes only scale-free features are used, and that is stated.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,6 +28,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 from scipy.sparse import coo_array
+from scipy.special import stdtrit
 
 from registry.cards import Origin, Outcome, Task
 from registry.encoders import BlockSize
@@ -67,7 +69,12 @@ FEWEST_CASES, FEWEST_SAMPLES = 20, 3
 """Outcomes, and samples that they are of, below which those of other modalities are taken instead."""
 ELSEWHERE = 1.5
 """How much wider an expectation is that rests on outcomes of other modalities."""
+BEYOND: Mapping[str, float] = {"rows": 1.0, "epochs": 0.2}
+"""Deviation of what a training gains in log-odds for a unit more of these features, where outcomes do not tell it: what
+samples of images gain with rows, and with epochs (LOG.md)."""
 COVERED = 0.9
+FEWEST_FAMILIES = 9
+"""Below which no quantile of what families were missed by is one that covers so many: Student's t is taken."""
 MOST_FOLDS = 10
 """Parts that families are dealt into, to be left out one after the other."""
 _PAIRED = ("rows", "epochs", "domain")
@@ -565,6 +572,8 @@ class _Model:
     calibration: float
     cases: int
     elsewhere: bool
+    beyond: Mapping[str, tuple[float, float]]
+    """Where the outcomes lie by each of `BEYOND`, and the deviation of what a unit more gains that they leave."""
 
     @classmethod
     def fit(cls, cases: Sequence[Case], names: Sequence[str], *, elsewhere: bool = False) -> "_Model":
@@ -592,7 +601,10 @@ class _Model:
         own, common = _spreads(missed, samples, weight, cases)
         stretch = _calibration(cases, missed, leverage, own, common, families, weight)
         wider = stretch * (ELSEWHERE if elsewhere else 1.0)
-        return cls(design, scale, weights, inverse, own * wider, common * wider, wider, len(cases), elsewhere)
+        of = {name: np.array([case.features.get(name, np.nan) for case in cases]) for name in BEYOND if name in names}
+        share, variance = weight / np.bincount(families, weight)[families], (own**2 + common**2) * wider**2
+        beyond = {name: _unknown_slope(values, share, BEYOND[name], variance) for name, values in of.items()}
+        return cls(design, scale, weights, inverse, own * wider, common * wider, wider, len(cases), elsewhere, beyond)
 
     def expect(self, case: Case) -> Fused:
         row = self.design.rows([case])[0] * self.scale
@@ -604,10 +616,11 @@ class _Model:
                 key = {"body": "architecture"}.get(effect[0], effect[0])
                 contributions[key] = contributions.get(key, 0.0) + float(parts[at])
         unsure = 1 + float(row @ self.inverse @ row) + (0.0 if self.elsewhere else self.design.unseen(case))
+        apart = (deviation * (case.features.get(name, at) - at) for name, (at, deviation) in self.beyond.items())
         return Fused(
             case.kind,
             float(parts.sum()),
-            self.own * float(np.sqrt(unsure)),
+            float(np.sqrt(self.own**2 * unsure + sum(far**2 for far in apart))),
             self.common,
             self.calibration,
             contributions,
@@ -779,6 +792,19 @@ def _spreads(
     return float(own), float(np.sqrt(np.mean(middle**2)))
 
 
+def _unknown_slope(
+    values: Float[np.ndarray, " n"], share: Float[np.ndarray, " n"], deviation: float, variance: float
+) -> tuple[float, float]:
+    """The mean of a feature, and the deviation of its weight after what families tell of it, each counted once."""
+    known = np.isfinite(values)
+    if not known.any():
+        return 0.0, 0.0
+    values, share = values[known], share[known]
+    mean = float(np.average(values, weights=share))
+    told = float((share * (values - mean) ** 2).sum()) / max(variance, _NONE)
+    return mean, deviation / float(np.sqrt(1 + deviation**2 * told))
+
+
 def _calibration(
     cases: Sequence[Case],
     missed: Float[np.ndarray, " n"],
@@ -788,7 +814,10 @@ def _calibration(
     families: Shaped[np.ndarray, " n"],
     weight: Float[np.ndarray, " n"],
 ) -> float:
-    """What stated deviations have to be multiplied by so that `COVERED` of the left out lie within Z of them."""
+    """What stated deviations have to be multiplied by so that `COVERED` of the left out lie within Z of them.
+
+    Of fewer families than `FEWEST_FAMILIES` it is stretched as Student's t stretches a deviation of so many.
+    """
     actual = np.array([case.score or 0.0 for case in cases])
     expected = np.array([from_log_odds(float(odds)) for odds in log_odds(actual) - missed])
     slope = np.array([_slope(float(score)) for score in expected])
@@ -799,7 +828,9 @@ def _calibration(
     order = np.argsort(ratio)
     reached = np.cumsum(share[order]) / share.sum()
     at = min(int(np.searchsorted(reached, COVERED)), len(order) - 1)
-    return float(ratio[order][at]) / Z
+    many = int(families.max()) + 1
+    few = 1.0 if many >= FEWEST_FAMILIES else float(stdtrit(many, (1 + COVERED) / 2)) / Z
+    return few * float(ratio[order][at]) / Z
 
 
 def _cases(outcomes: Sequence[Outcome]) -> list[Case]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import recommender.fusion as fusion_module
 from recommender.contributions import contribution_words
 from recommender.fusion import (
     Candidates,
@@ -147,6 +148,46 @@ def test_nine_of_ten_scores_lie_in_their_interval():
 def test_an_unknown_checkpoint_is_less_sure_than_a_known_one():
     fusion, case = Fusion(world(40)), world(1, seed=9)[0]
     assert fusion.expect(replace(case, checkpoint="stranger", body="strange")).own > fusion.expect(case).own
+
+
+def test_what_learns_longer_or_from_more_than_was_ever_measured_is_less_sure_the_farther_it_lies():
+    """All of the known have the same rows and epochs, so that no regression could tell what more of either does."""
+    fusion, case = Fusion(world(40)), world(1, seed=9)[0]
+    assert {(one.features["rows"], one.features["epochs"]) for one in fusion.cases} == {
+        (case.features["rows"], case.features["epochs"])
+    }
+
+    def deviation(**beyond):
+        return fusion.expect(replace(case, features={**case.features, **beyond})).own
+
+    here, more, most = (deviation(epochs=float(np.log(epochs))) for epochs in (20, 80, 320))
+    assert here < more < most
+    assert here < deviation(rows=0.7) < deviation(rows=0.9)
+
+
+def test_rows_that_more_families_were_measured_on_widen_less():
+    def wider(samples):
+        cases = world(samples)
+        few = [replace(one, features={**one.features, "rows": 0.2}) for one in cases]
+        fusion, case = Fusion([*cases, *few]), world(1, seed=9)[0]
+        far, near = (fusion.expect(replace(case, features={**case.features, "rows": at})).own for at in (0.9, 0.35))
+        return far - near
+
+    assert 0 < wider(40) < wider(10)
+
+
+def test_few_families_make_an_interval_as_much_wider_as_student_has_it():
+    """With eight families no quantile of theirs covers nine of ten; with nine there is one."""
+    ratio = [
+        _calibration_of(world(families)) / _calibration_of(world(families), fewest=0) for families in (6, 8, 9, 20)
+    ]
+    assert ratio == pytest.approx([1.943 / 1.645, 1.860 / 1.645, 1, 1], rel=1e-3)
+
+
+def _calibration_of(cases, fewest=fusion_module.FEWEST_FAMILIES):
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(fusion_module, "FEWEST_FAMILIES", fewest)
+        return Fusion(cases).expect(cases[0]).calibration
 
 
 def test_a_modality_without_outcomes_gets_scale_free_features_a_wider_interval_and_is_told():
