@@ -549,6 +549,10 @@ class Zoo:
         """The advice of that id, or the newest (for a sample), as it was kept; None where there is none."""
         return self.store.advice(name, sample_digest=sample_digest)
 
+    def first_advised(self, sample_digest: str) -> str | None:
+        """When advice on a sample was first kept, in ISO 8601; None where none is."""
+        return self.store.first_advised(sample_digest)
+
     def kept(self, most: int = 50) -> tuple[tuple[str, dict[str, Any]], ...]:
         """The newest advice, newest first, each with the time when it was kept."""
         return self.store.kept(most)
