@@ -33,6 +33,7 @@ from registry.forms import Record
 from registry.hub import Hub, HubModel
 from registry.hub_data import HubData, fetch_data
 from registry.lock import Restored, lock, read_lock, restore, write_lock
+from registry.object_cache import CachedFolder, ObjectCache
 from registry.sample import Sample
 from registry.state_dicts import add_state_dict
 from registry.upstream import Change, Usage
@@ -106,10 +107,30 @@ class Removed(Record):
 
 @dataclass(frozen=True)
 class Disk(Record):
-    """What a hub's cache holds, and where it lies."""
+    """What a hub's cache holds, and where it lies; and what was fetched of shared objects."""
 
     cache: Path
     repositories: tuple[Usage, ...]
+    objects: "Fetches | None" = None
+    """What lies here of shared objects; None where none are shared."""
+
+
+@dataclass(frozen=True)
+class Fetches(Record):
+    """The local cache of shared objects."""
+
+    url: str
+    """Where they are shared."""
+    folder: Path
+    folders: tuple[CachedFolder, ...]
+    bytes: int
+    bound: int
+
+    @classmethod
+    def of(cls, shared: ObjectCache) -> "Fetches":
+        """What lies in a cache now."""
+        folders = shared.folders()
+        return cls(shared.objects.url, shared.folder, folders, sum(one.bytes for one in folders), shared.bound)
 
 
 @dataclass(frozen=True)
@@ -179,7 +200,8 @@ def manage(  # noqa: PLR0911 - one case a kind
             return Removed(request.name, upstream.remove(zoo, request.name, weights=request.weights))
         case DiskRequest():
             hub = Hub()
-            return Disk(hub.cache, upstream.disk(zoo, hub=hub))
+            shared = zoo.home.shared
+            return Disk(hub.cache, upstream.disk(zoo, hub=hub), None if shared is None else Fetches.of(shared))
         case LockRequest():
             return _locked(request.file, zoo)
         case ImportRequest():

@@ -28,7 +28,7 @@ from recommender.results import (
 from recommender.transfer import FROM_THE_SOURCE_HEAD, ComparableScore, scores
 from recommender.transfer.decomposition import decompose
 from recommender.transfer.linear import out_of_fold
-from recommender.workers import Workers, in_this_process
+from recommender.workers import Workers, in_this_process, sort_results
 from registry.cards import Metric, Task
 from registry.encoders import BlockSize
 from registry.errors import EstimatorError, NotAScore, TransferZooError, UnreadableForm
@@ -75,17 +75,10 @@ def probe(  # noqa: PLR0913 - each says what is probed, or how
         Cancelled: the observer wants no more; the features that are computed are kept.
     """
     until = deadline or Deadline()
-    scored: list[Transferability] = []
-    skipped: list[Skipped] = []
-    undone: list[Skipped] = []
+    why = f"it was not probed on {len(sample):,} rows"
     results = workers(_attempted, _Probing(sample, folds, seed, race), candidates, zoo, until, progress)
-    for candidate, result in zip(candidates, results, strict=True):
-        if isinstance(result, Transferability):
-            scored.append(result)
-        elif result is not None:
-            skipped.append(Skipped(candidate.checkpoint.name, result))
-        else:
-            undone.append(Skipped(candidate.checkpoint.name, f"it was not probed on {len(sample):,} rows"))
+    unreached = [Skipped(candidate.checkpoint.name, why) for candidate in candidates]
+    scored, skipped, undone = sort_results(results, unreached)
     return tuple(scored), tuple(skipped), tuple(undone)
 
 

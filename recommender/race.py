@@ -18,11 +18,11 @@ from recommender.resampling import Draws, draw_weights, resample
 from recommender.results import Candidate, Skipped
 from recommender.transfer import scores
 from recommender.transfer.linear import out_of_fold
-from recommender.workers import Workers, in_this_process
+from recommender.workers import Workers, in_this_process, sort_results
 from registry.errors import EstimatorError, NoVariation, TooFewRows
 from registry.features import Encoded
 from registry.modalities import modalities
-from registry.progress import Phase, Progress, Unreported, advance, silent
+from registry.progress import Phase, Progress, Unreported, silent, tracked
 from registry.sample import Sample
 from registry.zoo import Zoo
 
@@ -149,20 +149,10 @@ def _looked(
     workers: Workers,
 ) -> tuple[list[_Look], list[Skipped], list[Skipped]]:
     """A look at each on these rows; who failed, and whom time did not do for."""
-    looks: list[_Look] = []
-    failed: list[Skipped] = []
-    undone: list[Skipped] = []
-    advance(progress, Phase.LOOK, 0, len(candidates))
+    why = f"it was not looked at on {len(glance.part)} rows"
     results = workers(_attempted, glance, candidates, zoo, deadline, Unreported(progress))
-    for done, (candidate, seen) in enumerate(zip(candidates, results, strict=True), start=1):
-        if isinstance(seen, _Look):
-            looks.append(seen)
-        elif seen is not None:
-            failed.append(Skipped(candidate.checkpoint.name, seen))
-        else:
-            undone.append(Skipped(candidate.checkpoint.name, f"it was not looked at on {len(glance.part)} rows"))
-        advance(progress, Phase.LOOK, done, len(candidates))
-    return looks, failed, undone
+    reported = tracked(results, progress, Phase.LOOK, len(candidates))
+    return sort_results(reported, [Skipped(candidate.checkpoint.name, why) for candidate in candidates])
 
 
 def _attempted(

@@ -494,7 +494,7 @@ class RemoveRequest(HoldingsRequest):
 
 
 class DiskRequest(HoldingsRequest):
-    """What the hub's cache holds, and what of it may go."""
+    """What the caches of the hub and of shared objects hold, and what of them may go."""
 
     kind = "zoo disk"
 

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Shaped
 from registry.cards import Checkpoint, Metric, Outcome, Task
 from registry.encoders import BlockSize
 from registry.errors import NoCandidates
-from registry.forms import Record
+from registry.forms import Json, Record
 
 if TYPE_CHECKING:
     from recommender.charts import Plot
@@ -736,7 +736,12 @@ class Verdict:
     transfer: bool
     sentence: str
     beyond_chance: bool = True
-    """Whether the better side is so beyond chance; else it is the better bet."""
+    """Whether the better side is so beyond chance; else it is the better bet. Kept advice of old does not say."""
+
+    @classmethod
+    def from_form(cls, form: Json) -> "Verdict":
+        """The verdict of kept advice, also of that of earlier versions."""
+        return cls(**form)
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,7 @@ from recommender.results import (
     OutcomeSource,
     Recommendation,
     TuningRun,
+    Verdict,
 )
 from recommender.runs.devices import resolve
 from recommender.runs.executors import executors
@@ -466,11 +467,11 @@ def _choice(
     if checkpoint is None and kept is not None:
         if not kept["choices"]:
             raise SingleClass("tuning") if sample.task is Task.CLASSIFICATION else NoVariation("targets")
-        verdict = kept["verdict"]
-        if not verdict["transfer"]:
-            observer.on_note(f"Warning: {verdict['sentence']}", warning=True)
-        elif not verdict.get("beyond_chance", True):
-            observer.on_note(f"{verdict['sentence']} --no-transfer fits its rival.", warning=False)
+        verdict = Verdict.from_form(kept["verdict"])
+        if not verdict.transfer:
+            observer.on_note(f"Warning: {verdict.sentence}", warning=True)
+        elif not verdict.beyond_chance:
+            observer.on_note(f"{verdict.sentence} --no-transfer fits its rival.", warning=False)
         checkpoint = str(kept["choices"][0]["checkpoint"])
     for place, row in enumerate([] if kept is None else kept["choices"]):
         if row["checkpoint"] == checkpoint and strategy in {None, row["strategy"]} and row["blocks"]:

@@ -25,7 +25,7 @@ from recommender.runs.provider import RowsProvider
 from recommender.runs.tracking import no_tracking
 from recommender.transfer.linear import out_of_fold
 from recommender.tuning.recipe import run_local
-from recommender.workers import Workers, in_this_process
+from recommender.workers import Workers, in_this_process, sort_results
 from registry.cards import Origin, Outcome
 from registry.documents import read_json
 from registry.errors import NotFetched, TransferZooError, UnreadableDocument, UnreadableForm
@@ -33,7 +33,7 @@ from registry.files import write_atomic
 from registry.forms import from_json
 from registry.home import Home
 from registry.metrics import Z, score
-from registry.progress import Phase, Progress, Unreported, advance, silent
+from registry.progress import Phase, Progress, Unreported, silent, tracked
 from registry.sample import Sample
 from registry.targets import Targets
 from registry.zoo import Zoo
@@ -79,21 +79,13 @@ def try_out(
     undone: list[Skipped] = []
     for most, epochs in _RUNGS:
         part = rows.subsample(most, seed)
-        tried: list[tuple[float, Choice]] = []
-        advance(progress, Phase.TRIAL, 0, len(left))
+        unreached = [Skipped(c.checkpoint.name, f"{_what(c, part)} was not tried") for c in left]
         results = workers(_attempted, _Round(part, rows, epochs, seed), left, zoo, deadline, Unreported(progress))
-        for done, (choice, result) in enumerate(zip(left, results, strict=True), start=1):
-            name, what = choice.checkpoint.name, f"{choice.plan.strategy} on {len(part):,} rows"
-            if isinstance(result, Trial):
-                trials[name] = result
-                tried.append((result.score, choice))
-            elif result is not None:
-                undone.append(Skipped(name, f"its trial of {what} failed: {result}"))
-            else:
-                undone.append(Skipped(name, f"{what} was not tried"))
-            advance(progress, Phase.TRIAL, done, len(left), choice.plan.strategy)
-        tried.sort(key=lambda pair: -pair[0])
-        left = [choice for _, choice in tried[: max(1, len(tried) // 2)]]
+        tried, failed, late = sort_results(tracked(results, progress, Phase.TRIAL, len(left)), unreached)
+        undone += [*failed, *late]
+        trials |= {trial.checkpoint: trial for trial in tried}
+        ahead = sorted(tried, key=lambda trial: -trial.score)[: max(1, len(tried) // 2)]
+        left = [choice for trial in ahead for choice in left if choice.checkpoint.name == trial.checkpoint]
         if undone or len(part) == len(rows):
             break
     return tuple(trials.values()), tuple(undone)
@@ -150,7 +142,11 @@ def _attempted(shared: _Round, choice: Choice, zoo: Zoo, deadline: Deadline, pro
     try:
         return deadline.attempt(work, progress, reserve=deadline.share(PLANNING))
     except (TransferZooError, OSError, MemoryError) as failure:
-        return str(failure) or type(failure).__name__
+        return f"its trial of {_what(choice, shared.part)} failed: {str(failure) or type(failure).__name__}"
+
+
+def _what(choice: Choice, part: Sample) -> str:
+    return f"{choice.plan.strategy} on {len(part):,} rows"
 
 
 def _trial(choice: Choice, shared: _Round, zoo: Zoo, progress: Progress) -> Trial:

@@ -5,18 +5,29 @@ gives None where time does not do for it, and catches what a candidate may raise
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from importlib import import_module
 from secrets import token_hex
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from recommender.effort import Deadline
+from recommender.results import Skipped
 from registry.errors import ExtraMissing, UnknownName
 from registry.progress import Progress, require_wanted
 from registry.zoo import Zoo
 
-__all__ = ["WORKERS", "Work", "Workers", "in_this_process", "load_cluster", "open_workers", "require_workers"]
+__all__ = [
+    "WORKERS",
+    "Work",
+    "Workers",
+    "in_this_process",
+    "load_cluster",
+    "open_workers",
+    "require_workers",
+    "sort_results",
+]
 
 _Shared = TypeVar("_Shared")
 _Piece = TypeVar("_Piece")
@@ -61,6 +72,27 @@ def in_this_process(
     for piece in pieces:
         require_wanted(progress)
         yield work(shared, piece, zoo, deadline, progress)
+
+
+def sort_results(
+    results: Iterable[_Result | str | None], unreached: Sequence[Skipped]
+) -> tuple[list[_Result], list[Skipped], list[Skipped]]:
+    """What came of pieces of work, who failed, and whom time did not do for.
+
+    A result that is words says why there is none. ``unreached`` has a row for each piece, in their order: who it is
+    about, and what is said of it where time did not do.
+    """
+    done: list[_Result] = []
+    failed: list[Skipped] = []
+    undone: list[Skipped] = []
+    for result, row in zip(results, unreached, strict=True):
+        if result is None:
+            undone.append(row)
+        elif isinstance(result, str):
+            failed.append(replace(row, reason=result))
+        else:
+            done.append(result)
+    return done, failed, undone
 
 
 def open_workers(name: str) -> AbstractContextManager[Workers]:

@@ -11,13 +11,14 @@ from shutil import rmtree
 import numpy as np
 import psutil
 
-from registry.cards import Checkpoint, Domain
+from registry.cards import Checkpoint, Domain, Origin
 from registry.damages import quarantined
-from registry.errors import CacheDamaged, RegistryCorrupt, TransferZooError, UnknownName
+from registry.errors import CacheDamaged, ObjectsError, RegistryCorrupt, TransferZooError, UnknownName
 from registry.features import Encoded
 from registry.forms import Record
 from registry.home import Home
-from registry.inspection import weights_digest
+from registry.inspection import has_weights, weights_digest
+from registry.object_cache import CachedFolder, ObjectCache
 from registry.progress import Phase, Progress, advance, silent
 from registry.sample import Sample
 from registry.sketch import Lens
@@ -25,6 +26,10 @@ from registry.store import Damage, Store, damaged_rows, salvage
 from registry.zoo import Zoo
 
 __all__ = ["Check", "Diagnosis", "Finding", "FindingKind", "Report", "check", "examine", "repair"]
+
+
+_MOST_FAULTS = 3
+"""Files that a finding names."""
 
 
 class FindingKind(StrEnum):
@@ -40,6 +45,7 @@ class FindingKind(StrEnum):
     RUN = "run"
     TRACKING = "tracking"
     LEFTOVER = "leftover"
+    OBJECT = "object"
 
 
 @dataclass(frozen=True)
@@ -138,13 +144,16 @@ def repair(zoo: Zoo, *, also: Sequence[Check] = (), progress: Progress = silent)
 
 def _findings(zoo: Zoo, also: Sequence[Check], progress: Progress) -> Iterator[Diagnosis]:
     """Every finding with its repair, where there is a safe one. Later checks rely on the repairs of earlier ones."""
-    checks = (_database, _checkpoints, _sketches, _index, _features, _jobs, _leftovers, *also)
+    checks = (_database, _checkpoints, _objects, _cache, _sketches, _index, _features, _jobs, _leftovers, *also)
     for done, check in enumerate(checks):
         advance(progress, Phase.EXAMINE, done, len(checks))
         try:
             yield from list(check(zoo))
         except RegistryCorrupt as cause:
             yield Finding(FindingKind.DATABASE, check.__name__.strip("_"), cause.why, cause.remedy), None
+        except ObjectsError as cause:
+            if check is _objects:  # for the others it is the same, and was said
+                yield Finding(FindingKind.OBJECT, str(zoo.home.objects), str(cause), cause.remedy), None
     advance(progress, Phase.EXAMINE, len(checks), len(checks))
 
 
@@ -171,6 +180,8 @@ def _database(zoo: Zoo) -> Iterator[Diagnosis]:
 
 def _checkpoints(zoo: Zoo) -> Iterator[Diagnosis]:
     for card in zoo.checkpoints():
+        if zoo.here(card) and not has_weights(card.folder):
+            continue  # it is shared, and was never fetched
         why = _wrong_with(card)
         if why:
             remedy = f"Add it again from where it lies now: `transferzoo zoo add FOLDER --name {card.name}`."
@@ -185,6 +196,45 @@ def _wrong_with(card: Checkpoint) -> str:
     except OSError as cause:
         return f"its weights cannot be read: {cause}"
     return f"the weights in {card.folder} are not those that were registered" if changed else ""
+
+
+def _objects(zoo: Zoo) -> Iterator[Diagnosis]:
+    """Checkpoints that are to be shared and are not, or not whole: what is missing or has another size."""
+    shared = zoo.home.shared
+    if shared is None:
+        return
+    shared.objects.require_there()
+    for card in zoo.checkpoints():
+        if card.locator is not None or card.origin is Origin.SEEDLING:
+            continue
+        faults = shared.objects.faults(card.objects) if card.objects else ("no other machine can open it",)
+        if not faults:
+            continue
+        mine = zoo.store.checkpoints(name=card.name)[0].folder
+        what = f"it is not shared: {'; '.join(faults[:_MOST_FAULTS])}"
+        if mine.is_dir() and not _wrong_with(replace(card, folder=mine)):
+            yield Finding(FindingKind.OBJECT, card.name, what, "Upload it."), partial(_shared_again, zoo, card.name)
+        else:
+            remedy = "Run `transferzoo doctor --repair` on the machine where its files lie."
+            yield Finding(FindingKind.OBJECT, card.name, what, remedy), None
+
+
+def _cache(zoo: Zoo) -> Iterator[Diagnosis]:
+    """Folders that were fetched and are not what was fetched; more of them than the bound allows."""
+    shared = zoo.home.shared
+    if shared is None:
+        return
+    for cached in shared.folders():
+        if why := shared.damage(cached):
+            finding = Finding(
+                FindingKind.OBJECT, str(cached.path / cached.name), why, "Remove it: it is fetched again."
+            )
+            yield finding, partial(_uncached, shared, cached)
+    size = sum(cached.bytes for cached in shared.folders())
+    if size > shared.bound:
+        what = f"it holds {size / 1e6:,.1f} MB, more than the bound of {shared.bound / 1e6:,.1f} MB"
+        finding = Finding(FindingKind.OBJECT, str(shared.folder), what, "Remove what was not used for long.")
+        yield finding, partial(_within_bound, shared)
 
 
 def _sketches(zoo: Zoo) -> Iterator[Diagnosis]:
@@ -355,6 +405,20 @@ def _dropped(zoo: Zoo, number: int) -> str:
 def _reaped(zoo: Zoo) -> str:
     zoo.jobs.reap()
     return "queued again, or marked as lost where it was begun often enough"
+
+
+def _shared_again(zoo: Zoo, name: str) -> str:
+    zoo.share(name)
+    return "uploaded"
+
+
+def _uncached(shared: ObjectCache, cached: CachedFolder) -> str:
+    return "removed" if shared.remove(cached) else ""
+
+
+def _within_bound(shared: ObjectCache) -> str:
+    freed = shared.make_room()
+    return f"{freed / 1e6:,.1f} MB were removed" if freed else ""
 
 
 def _removed_folder(path: Path) -> str:

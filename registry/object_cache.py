@@ -18,9 +18,9 @@ from pathlib import Path
 from shutil import rmtree
 from weakref import WeakSet
 
-from registry.errors import ObjectDamaged, UnsafeArchive, UnusableObjects
-from registry.files import disk_full_named, write_atomic
-from registry.objects import Manifest, Objects
+from registry.errors import ObjectDamaged, ObjectMissing, ObjectsError, UnsafeArchive, UnusableObjects
+from registry.files import disk_full_named, sha256_of, write_atomic
+from registry.objects import Manifest, ManifestFile, Objects
 
 __all__ = ["CACHE_GB", "CachedFolder", "ObjectCache", "cache_bound", "shared_objects"]
 
@@ -30,6 +30,9 @@ _HELD_SECONDS = 3600.0
 """How long a folder is held after it was asked for, though nobody has it open."""
 _LARGEST_GB = 1e6
 _KEY = 32
+_PARTIAL = ".partial"
+_DIGEST = ".digest"
+"""The file beside a folder that says which manifest it is of."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class CachedFolder:
 
     path: Path
     name: str
+    """Empty where it did not come to its end."""
     bytes: int
     used: float
     """When it was asked for last, in seconds since 1970."""
@@ -160,21 +164,47 @@ class ObjectCache:
             write_atomic(place, manifest.content, durable=False)
         return manifest
 
+    def damage(self, cached: CachedFolder) -> str:
+        """What is wrong with what lies under a key: read from end to end; empty where nothing is.
+
+        Raises:
+            ObjectsError: its manifest is neither here nor can be read there.
+        """
+        if not cached.name:
+            return "" if self._is_held(cached.path) else "a process that was killed has left it half fetched"
+        try:
+            files = self.manifest((cached.path / _DIGEST).read_text()).files
+        except OSError as cause:
+            if isinstance(cause, ObjectsError) and not isinstance(cause, ObjectMissing):
+                raise
+            return "nothing says what it is to be"
+        folder = cached.path / cached.name
+        return next((f"{file.path} is not what was fetched" for file in files if not _is_sound(folder, file)), "")
+
+    def remove(self, cached: CachedFolder) -> bool:
+        """Remove what lies under a key, unless somebody holds it; gives whether it is gone."""
+        return self._remove(cached.path)
+
+    def _is_held(self, folder: Path) -> bool:
+        with self._locked(f"{folder.name}.lock", wait=False) as is_locked:
+            return not is_locked
+
     def _bring(self, digest: str, place: Path) -> None:
-        partial = place.with_name(f".{place.name}.partial")
+        partial = place.with_name(f".{place.name}{_PARTIAL}")
         manifest = self.manifest(digest)
         self.make_room(manifest.size)
         with disk_full_named(partial, manifest.size):
             partial.mkdir(parents=True, exist_ok=True)
             self.objects.fetch(digest, partial)
+            write_atomic(place.with_name(_DIGEST), digest.encode(), durable=False)
             partial.rename(place)
 
     def _remove(self, folder: Path) -> bool:
         """Remove what lies under one key, unless somebody holds it."""
         with self._locked(f"{folder.name}.lock", wait=False) as is_locked:
             if is_locked:
-                for place in [one for one in folder.glob("*") if not one.name.endswith(".partial")]:
-                    place.rename(place.with_name(f".{place.name}.partial"))  # in one go: a half of it is never seen
+                for place in [one for one in folder.iterdir() if one.is_dir() and not one.name.endswith(_PARTIAL)]:
+                    place.rename(place.with_name(f".{place.name}{_PARTIAL}"))  # in one go: no half of it is seen
                 rmtree(folder, ignore_errors=True)
         return is_locked
 
@@ -240,11 +270,16 @@ def cache_bound(gigabytes: str | None) -> int:
 def _cached(folder: Path) -> CachedFolder | None:
     """What lies under a key; None where it is removed at this moment."""
     try:
-        files = [one.stat().st_size for one in folder.rglob("*") if one.is_file()]
-        names = sorted(one.name for one in folder.iterdir())
+        files = [one.stat().st_size for one in folder.rglob("*") if one.is_file() and one.name != _DIGEST]
+        names = [one.name for one in folder.iterdir() if one.is_dir() and not one.name.endswith(_PARTIAL)]
         return CachedFolder(folder, names[0] if names else "", sum(files), folder.stat().st_mtime)
     except FileNotFoundError:
         return None
+
+
+def _is_sound(folder: Path, file: ManifestFile) -> bool:
+    place = folder / file.path
+    return place.is_file() and place.stat().st_size == file.size and sha256_of(place) == file.digest
 
 
 def _is_idle(hold: _Hold, now: float) -> bool:

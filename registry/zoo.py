@@ -4,8 +4,8 @@ What writes to the registry's database is this list, and nothing else:
 
 - the schema, made or migrated when a zoo is opened: `Zoo.open`;
 - checkpoints, and the domains that come with them: `Zoo.add`, `Zoo.adopt` (of a hub), `Zoo.restore` (of a lock),
-  `Zoo.promote` (of a run), `Zoo.renew`, `Zoo.use_inputs_up_to`, `Zoo.forget`; a domain by itself: `Zoo.add_domain`;
-  its sketch: `Zoo.sketch_anew`;
+  `Zoo.promote` (of a run), `Zoo.renew`, `Zoo.use_inputs_up_to`, `Zoo.share`, `Zoo.forget`; a domain by itself:
+  `Zoo.add_domain`; its sketch: `Zoo.sketch_anew`;
 - outcomes: `Zoo.record`, `Zoo.record_all`, `Zoo.forget_outcomes`;
 - advice: `Zoo.keep`;
 - what hubs state of downloads: `Zoo.keep_downloads`;
@@ -436,6 +436,16 @@ class Zoo:
             self._note(f"{card.name} holds the same weights, byte for byte, as {', '.join(twins)}")
         return self.checkpoint(card.name)
 
+    def share(self, name: str) -> Checkpoint:
+        """Upload a registered checkpoint's files, those too that are missing or damaged where objects are shared.
+
+        Raises:
+            UnknownName: there is none of that name.
+            ObjectsError: its files cannot be uploaded.
+        """
+        card = self._uploaded(self.checkpoint(name))
+        return self.renew(card)
+
     def add_domain(
         self, source: Sample, *, name: str | None = None, family: str | None = None, progress: Progress = silent
     ) -> Domain:
@@ -538,6 +548,10 @@ class Zoo:
     def advice(self, name: str | None = None, *, sample_digest: str | None = None) -> dict[str, Any] | None:
         """The advice of that id, or the newest (for a sample), as it was kept; None where there is none."""
         return self.store.advice(name, sample_digest=sample_digest)
+
+    def first_advised(self, sample_digest: str) -> str | None:
+        """When advice on a sample was first kept, in ISO 8601; None where none is."""
+        return self.store.first_advised(sample_digest)
 
     def kept(self, most: int = 50) -> tuple[tuple[str, dict[str, Any]], ...]:
         """The newest advice, newest first, each with the time when it was kept."""

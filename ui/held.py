@@ -81,6 +81,8 @@ def present_holdings(context: CommandContext, request: HoldingsRequest) -> None:
             form = record["rows"]
         case holdings.Disk():
             context.print(remotes.usage_report(record["repositories"], record["cache"]))
+            if record["objects"] is not None:
+                context.print(remotes.fetches_report(record["objects"]))
         case holdings.LockFile():
             context.print(offers.locked_report(record["checkpoints"], result.file))
     context.print_json(form)

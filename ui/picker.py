@@ -7,6 +7,7 @@ from registry.errors import TransferZooError
 from ui import access, job_queue
 from ui.uploads import MOST_SECONDS, clear_uploads
 from ui.views import checkpoints, domains, health, parts, pick, track, tune
+from ui.views.tables import STYLE
 
 _TIDY_EVERY = 3600.0
 
@@ -29,6 +30,7 @@ def _tidy(home: str) -> int:  # noqa: ARG001 - the home keys the cache
 
 
 st.set_page_config(page_title="transferzoo", page_icon=_icon(), layout="wide")
+st.html(STYLE)
 let_in = access.admitted()
 if let_in is not None:
     parts.require_sign_in(let_in)
@@ -51,6 +53,8 @@ pages = {
 }
 st.session_state["pages"] = pages
 page = st.navigation([*pages.values()], position="top")
+if let_in is not None:
+    parts.return_to_place()
 if page == pages["pick"] and (elsewhere := parts.page_of(st.query_params)) != "pick":
     parts.go(elsewhere, **{name: st.query_params[name] for name in st.query_params if name != "token"})
 try:

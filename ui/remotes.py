@@ -1,6 +1,7 @@
 """What a hub of checkpoints says, as it is shown: rows of a search, how repositories stand, what the cache holds."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -15,6 +16,7 @@ __all__ = [
     "changes_report",
     "data_report",
     "data_words",
+    "fetches_report",
     "models_table",
     "removed_line",
     "unfetched_report",
@@ -164,3 +166,13 @@ def usage_report(rows: Sequence[Mapping[str, Any]], cache: str) -> RenderableTyp
 
 def _bytes(count: int) -> str:
     return f"{count:,} bytes" if count < 10 << 20 else render.size(count)
+
+
+def fetches_report(cache: Mapping[str, Any]) -> RenderableType:
+    """What lies here of shared objects, the least recently used first, and how much may."""
+    table = new_table("fetched", ">bytes", "asked for last")
+    for row in cache["folders"]:
+        asked = datetime.fromtimestamp(row["used"], UTC).strftime("%Y-%m-%d %H:%M")
+        table.add_row(cut(shown(row["name"] or "half fetched"), "bold"), f"{row['bytes']:,}", asked)
+    words = f"{cache['bytes']:,} of {cache['bound']:,} bytes in {shown(cache['folder'])}, of {shown(cache['url'])}"
+    return Group(*([table] if cache["folders"] else []), Text(words, "dim"))

@@ -3,23 +3,28 @@
 Who signs in is somebody else's word (the provider's); who is let in is said here, by patterns of e-mail addresses.
 """
 
+import math
 import stat
+import time
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 from urllib.parse import urlsplit
 
 from registry.errors import ExtraMissing, SignInUnusable
 
-__all__ = ["SignIn", "is_let_in", "read_sign_in"]
+__all__ = ["Places", "SignIn", "is_let_in", "read_sign_in"]
 
 _KEYS = ("redirect_uri", "cookie_secret", "client_id", "client_secret", "server_metadata_url")
 _BACK = "/oauth2callback"
 """Where a provider sends people back to."""
 _LEAST_SECRET = 32
+_PLACES, _RETURN = 1000, 900.0
+"""Places that are remembered over sign-in, and for how many seconds."""
 _HERE = frozenset({"127.0.0.1", "localhost"})
 
 
@@ -82,3 +87,29 @@ def is_let_in(user: Mapping[str, object], admitted: Sequence[str]) -> bool:
     if not isinstance(address, str) or user.get("email_verified") is False:
         return False
     return any(fnmatchcase(address.casefold(), pattern.casefold()) for pattern in admitted)
+
+
+class Places:
+    """Where browsers were before they were sent to sign in: a provider sends everybody back to the first page.
+
+    A browser is told by its XSRF token (`access.browser_of`); each place is given back once.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._kept: dict[str, tuple[float, str, dict[str, str]]] = {}
+        self._lock = Lock()
+
+    def keep(self, browser: str, page: str, query: Mapping[str, str]) -> None:
+        """Remember a browser's page and query; of too many browsers the first is forgotten."""
+        with self._lock:
+            self._kept.pop(browser, None)
+            self._kept[browser] = self._clock(), page, dict(query)
+            while len(self._kept) > _PLACES:
+                del self._kept[next(iter(self._kept))]
+
+    def pop(self, browser: str) -> tuple[str, dict[str, str]] | None:
+        """Where a browser was; None where it was nowhere else, or too long ago."""
+        with self._lock:
+            since, page, query = self._kept.pop(browser, (-math.inf, "", {}))
+        return (page, query) if self._clock() - since <= _RETURN else None

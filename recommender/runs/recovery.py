@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from recommender.runs.folder import RunFolder, RunState, reap
+from recommender.runs.folder import RUNS, RunFolder, RunState, reap, run_folders, share_run
 from recommender.runs.mlflow_sync import store_damage
 from recommender.runs.training_checkpoints import damaged, quarantine_damaged
 from registry.addresses import sqlite_url
@@ -94,6 +94,29 @@ def findings(zoo: Zoo) -> Iterator[Diagnosis]:
             remedy = "The repair sets the folder aside, its outcome stays known; tune anew for the model."
             yield Finding(FindingKind.RUN, run.id, what, remedy), partial(_quarantine, zoo.home, run.path)
     yield from _litter(zoo.home)
+    yield from _unshared(zoo.home)
+
+
+def _unshared(home: Home) -> Iterator[Diagnosis]:
+    """Finished runs that are to be shared and are not, or not whole."""
+    shared = home.shared
+    if shared is None:
+        return
+    runs = {run.id: run for run in run_folders(home) if run.state is RunState.FINISHED}
+    there = {*shared.objects.names(RUNS)}
+    for name in sorted({*runs, *there}):
+        digest = shared.objects.named(RUNS, name) if name in there else None
+        faults = ("no other machine has it",) if digest is None else shared.objects.faults(digest)
+        if faults and name in runs:
+            finding = Finding(FindingKind.OBJECT, name, f"the run is not shared: {faults[0]}", "Upload it.")
+            yield finding, partial(_shared_again, runs[name], home)
+        elif faults:
+            remedy = "Run `transferzoo doctor --repair` on the machine where it was made."
+            yield Finding(FindingKind.OBJECT, name, f"the run is not shared: {faults[0]}", remedy), None
+
+
+def _shared_again(run: RunFolder, home: Home) -> str:
+    return "uploaded" if share_run(run, home) else ""
 
 
 def tracking_findings(zoo: Zoo) -> Iterator[Diagnosis]:

@@ -221,6 +221,13 @@ class Store:
             self.database.require_no_damage(schema.recommendations, name)
         return bodies[0][1] if bodies else None
 
+    def first_advised(self, sample_digest: str) -> str | None:
+        """When advice on a sample was first kept, in ISO 8601; None where none is."""
+        table = schema.recommendations
+        first = sa.select(sa.func.min(table.c.created)).where(table.c.sample_digest == sample_digest)
+        stamp: str | None = self.database.run(lambda c: c.scalar(first))
+        return stamp
+
     def kept(self, most: int) -> tuple[tuple[str, dict[str, Any]], ...]:
         """The newest advice, newest first, each with the time when it was kept."""
         return tuple(self._bodies(raw(schema.recommendations), most))

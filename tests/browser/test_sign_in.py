@@ -96,6 +96,39 @@ def test_whoever_is_not_signed_in_sees_the_sign_in_alone_and_each_their_own_uplo
         assert provider.refused == []
 
 
+def test_a_link_is_kept_over_sign_in_and_who_signs_out_does_so_at_the_provider_too(
+    browser: Browser, tmp_path: Path
+) -> None:
+    with oidc.served(PEOPLE) as provider, served_to_others(tmp_path / "home", provider) as port:
+        here = f"http://127.0.0.1:{port}"
+        for path, heading in (("?card=resnet-photos", "resnet-photos"), ("domains?domain=cifar10", "Domains")):
+            page = visitor(browser, port)
+            page.goto(f"{here}/{path}")
+            signed_in(page, "anna")
+            expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible()
+            assert path.partition("?")[2] in page.url
+            page.goto(f"{here}/zoo")  # which is remembered for nobody who is signed in
+            expect(page.get_by_role("heading", name="Zoo", exact=True)).to_be_visible()
+            page.get_by_role("button", name="Sign out").click()
+            expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+        assert provider.ended == [("anna", f"{here}/oauth2callback")] * 2
+        assert provider.refused == []
+
+
+def test_where_the_provider_ends_no_session_signing_out_is_of_the_page_alone(browser: Browser, tmp_path: Path) -> None:
+    with (
+        oidc.served(PEOPLE, ends_sessions=False) as provider,
+        served_to_others(tmp_path / "home", provider) as port,
+    ):
+        page = visitor(browser, port)
+        signed_in(page, "anna")
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+        page.goto(f"http://127.0.0.1:{port}/zoo")
+        expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+        assert provider.ended == []
+
+
 def test_what_is_served_to_others_is_bound_here_and_gives_no_file_of_the_disk(tmp_path: Path) -> None:
     with oidc.served(PEOPLE) as provider, served_to_others(tmp_path / "home", provider) as port:
         bound = [line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]

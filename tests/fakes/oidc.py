@@ -34,6 +34,10 @@ class Provider:
     codes: dict[str, tuple[str, Mapping[str, str]]] = field(default_factory=dict)
     """What was authorized: who, and the request."""
     refused: list[str] = field(default_factory=list)
+    ended: list[tuple[str, str]] = field(default_factory=list)
+    """Sessions that were ended: whose, by the ID token handed over, and where they were sent on to."""
+    ends_sessions: bool = True
+    """Whether it has an end-session endpoint."""
 
     def token(self, fields: Mapping[str, str], client: tuple[str, str]) -> Mapping[str, object] | None:
         """Tokens for a code, once; None where anything of the request is not as it was authorized."""
@@ -57,9 +61,9 @@ class Provider:
 
 
 @contextmanager
-def served(people: Mapping[str, Mapping[str, object]]) -> Iterator[Provider]:
+def served(people: Mapping[str, Mapping[str, object]], *, ends_sessions: bool = True) -> Iterator[Provider]:
     """A provider that listens while this lasts."""
-    provider = Provider(people)
+    provider = Provider(people, ends_sessions=ends_sessions)
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(provider))
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
@@ -91,6 +95,7 @@ def _handler(provider: Provider) -> type[BaseHTTPRequestHandler]:
                             "subject_types_supported": ["public"],
                             "id_token_signing_alg_values_supported": ["RS256"],
                             "code_challenge_methods_supported": ["S256"],
+                            **({"end_session_endpoint": f"{provider.address}/leave"} if provider.ends_sessions else {}),
                         }
                     )
                 case "/keys":
@@ -101,6 +106,13 @@ def _handler(provider: Provider) -> type[BaseHTTPRequestHandler]:
                         for who in provider.people
                     )
                     self._send(200, f"<h1>Who are you?</h1>{''.join(links)}".encode(), "text/html")
+                case "/leave":  # https://openid.net/specs/openid-connect-rpinitiated-1_0.html
+                    token = jwt.decode(asked["id_token_hint"], provider.key)
+                    onward = asked["post_logout_redirect_uri"]
+                    provider.ended.append((token.claims["sub"], onward))
+                    self.send_response(302)
+                    self.send_header("Location", onward)
+                    self.end_headers()
                 case "/as":
                     code = secrets.token_hex()
                     provider.codes[code] = (asked["who"], asked)

@@ -129,6 +129,24 @@ def test_a_damaged_blob_is_not_placed_and_what_was_sound_is_not_fetched_again(ob
     assert (mine.fetch(digest, "two") / "a").stat().st_mtime == 1
 
 
+def test_what_was_changed_or_left_half_in_the_cache_is_named(objects, tmp_path):
+    mine = cache(objects, tmp_path)
+    place = mine.fetch(put(objects, tmp_path, "a"), "a")
+    assert [mine.damage(one) for one in mine.folders()] == [""]
+    (place / "weights").write_bytes(b"b" * MEGABYTE)
+    assert [mine.damage(one) for one in mine.folders()] == ["weights is not what was fetched"]
+    place.with_name(".digest").unlink()
+    assert [mine.damage(one) for one in mine.folders()] == ["nothing says what it is to be"]
+    place.rename(place.with_name(".a.partial"))
+    (half,) = mine.folders()
+    assert mine.damage(half) == ""  # somebody is at it
+    assert not mine.remove(half)
+    mine.release()
+    assert "half fetched" in mine.damage(half)
+    assert mine.remove(half)
+    assert mine.folders() == ()
+
+
 def test_one_file_comes_under_its_own_name_and_no_other(objects, tmp_path):
     mine, made, here = cache(objects, tmp_path), tmp_path / "made", tmp_path / "here"
     made.mkdir()

@@ -4,10 +4,13 @@ import shutil
 
 import pytest
 
+from registry import doctor
 from registry.encodings import FEATURES
 from registry.errors import BadWeights, BucketMissing, ObjectMissing
+from registry.inspection import inspect_folder
+from registry.lock import lock, restore
 from registry.zoo import Zoo
-from tests.registry.fakes import shaded
+from tests.registry.fakes import a_domain, shaded
 from tests.registry.test_zoo_add import catalog, mine, net  # noqa: F401 - fixtures
 
 
@@ -124,6 +127,108 @@ def test_nothing_is_registered_that_could_not_be_uploaded(catalog, mine, tmp_pat
         assert "mine" not in zoo
         assert zoo.encode("lens-net", shaded(40))
         assert "features are not shared" in zoo.notes[0]
+
+
+def test_a_lock_is_the_same_wherever_it_is_written_and_gives_back_what_is_shared(
+    first,
+    open_second,
+    mine,  # noqa: F811 - as above
+    tmp_path,
+):
+    first.add(mine)
+    locked = lock(first)
+    shutil.rmtree(mine)
+    second = open_second()
+    assert [(entry.card.name, entry.files) for entry in lock(second)] == [(one.card.name, one.files) for one in locked]
+    assert [(row.checkpoint, row.sound) for row in restore(second, locked)] == [("mine", True)]
+    (tmp_path / "shared").rename(tmp_path / "away")
+    assert [row.state for row in restore(open_second(), locked)] == ["missing"]
+
+
+def findings(zoo, mend=False):
+    look = doctor.repair if mend else doctor.examine
+    return [(one.subject, one.what, one.done) for one in look(zoo).findings if one.kind == "object"]
+
+
+def test_the_doctor_names_what_is_missing_of_a_checkpoint_and_uploads_it_where_it_lies(
+    first,
+    open_second,
+    mine,  # noqa: F811 - as above
+    tmp_path,
+):
+    card = first.add(mine)
+    assert findings(first) == []
+    shutil.rmtree(tmp_path / "shared" / "blobs")
+    second = open_second()
+    (tmp_path / "away").mkdir()
+    mine.rename(tmp_path / "away" / "mine")
+    ((subject, what, done),) = findings(second, mend=True)
+    assert (subject, done) == ("mine", "")
+    assert "config.json" in what
+    assert "is missing" in what
+    (tmp_path / "away" / "mine").rename(mine)
+    assert [done for *_, done in findings(first, mend=True)] == ["uploaded"]
+    assert findings(second) == []
+    assert first.home.shared.objects.faults(card.objects) == ()
+
+
+def test_the_doctor_shares_what_was_added_before_objects_were(catalog, mine, shared, tmp_path):  # noqa: F811
+    with Zoo.open(tmp_path / "home", catalog=catalog) as zoo:
+        zoo.add(mine)
+        assert findings(zoo) == []
+    with Zoo.open(tmp_path / "home", catalog=catalog, objects=shared) as zoo:
+        assert [(subject, done) for subject, _, done in findings(zoo, mend=True)] == [("mine", "uploaded")]
+        assert zoo.checkpoint("mine").objects
+        assert findings(zoo) == []
+
+
+def test_the_doctor_finds_what_was_changed_in_the_cache_and_removes_it(first, open_second, mine):  # noqa: F811
+    first.add(mine)
+    shutil.rmtree(mine)
+    second = open_second()
+    folder = second.at_hand(second.checkpoint("mine")).folder
+    (folder / "config.json").write_text("{}")
+    assert [done for *_, done in findings(second, mend=True)] == [""]  # it is held
+    second.home.shared.release()
+    ((subject, what, done),) = findings(second, mend=True)
+    assert (subject, what, done) == (str(folder), "config.json is not what was fetched", "removed")
+    assert findings(second) == []
+    assert second.encoder("mine").name == "mine"
+
+
+def test_the_doctor_says_that_the_cache_is_over_its_bound_and_frees_what_nobody_holds(
+    first,
+    open_second,
+    mine,  # noqa: F811 - as above
+    monkeypatch,
+):
+    first.add(mine)
+    shutil.rmtree(mine)
+    monkeypatch.setenv("TRANSFERZOO_CACHE_GB", "0.00001")
+    second = open_second()
+    second.at_hand(second.checkpoint("mine"))
+    second.home.shared.release()
+    ((subject, what, done),) = findings(second, mend=True)
+    assert (subject, "more than the bound" in what) == (str(second.home.root / "cache"), True)
+    assert "were removed" in done
+    assert findings(second) == []
+
+
+def test_the_doctor_names_a_place_of_objects_that_is_gone_once(first, mine, tmp_path):  # noqa: F811
+    first.add(mine)
+    (tmp_path / "shared").rename(tmp_path / "away")
+    ((subject, what, _),) = findings(first)
+    assert subject == str(tmp_path / "shared")
+    assert "nothing to keep objects in" in what
+
+
+def test_what_is_promoted_is_shared(first, open_second, mine, tmp_path):  # noqa: F811
+    folder = first.home.checkpoints / "tuned.1.tmp"
+    shutil.move(mine, folder)
+    card = inspect_folder(folder, "tuned")
+    promoted = first.promote(card, a_domain("stripes", digest="ab"))
+    shutil.rmtree(promoted.folder)
+    assert open_second().encoder("tuned").name == promoted.name
 
 
 def test_what_is_added_again_where_objects_are_shared_is_uploaded(catalog, mine, shared, tmp_path):  # noqa: F811

@@ -7,6 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from recommender.results import Rival, Skipped, Unprobed
 from tests.ui.cases import advice, choice
+from tests.ui.tables import tables
 from ui.render.commands import program
 
 
@@ -38,9 +39,9 @@ def drawn():
 
 def test_what_is_not_here_is_shown_with_its_bytes_and_the_command_that_fetches_it(drawn):
     assert not drawn.exception
-    (table,) = drawn.dataframe
-    assert table.value["not probed"].tolist() == ["big", "huge"]
-    assert table.value["to fetch"].tolist() == ["328 MiB", "unknown"]
+    (table,) = tables(drawn)
+    assert table["not probed"] == ["big", "huge"]
+    assert table["to fetch"] == ["328 MiB", "unknown"]
     assert drawn.code[0].value == f"{program('transferzoo')} zoo fetch big --home /home"
     report = " ".join(line.value for line in drawn.markdown)
     assert "its license is unknown" in report

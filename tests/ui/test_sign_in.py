@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 from registry.errors import ExtraMissing, PathOutside, SignInUnusable
 from ui import access, serving, sign_in
 from ui.cli import app
-from ui.sign_in import is_let_in, read_sign_in
+from ui.sign_in import Places, is_let_in, read_sign_in
 
 SOUND = {
     "redirect_uri": "https://zoo.example.org/oauth2callback",
@@ -100,3 +100,23 @@ def test_the_command_is_refused_without_a_sign_in(tmp_path):
     alone = CliRunner().invoke(app, ["picker", "--host", "192.0.2.7", "--home", str(tmp_path)])
     assert alone.exit_code == 2
     assert "--allow-remote" in alone.output
+
+
+def test_a_place_is_given_back_once_to_its_browser_alone_and_not_for_long():
+    now = [0.0]
+    places = Places(lambda: now[0])
+    places.keep("one", "zoo", {"card": "a"})
+    places.keep("other", "", {"run": "b"})
+    assert places.pop("third") is None
+    assert places.pop("one") == ("zoo", {"card": "a"})
+    assert places.pop("one") is None
+    now[0] = 3600.0
+    assert places.pop("other") is None
+
+
+def test_of_too_many_places_the_first_are_forgotten():
+    places = Places()
+    for number in range(2000):
+        places.keep(str(number), "", {"run": "a"})
+    assert places.pop("0") is None
+    assert places.pop("1999") == ("", {"run": "a"})

@@ -12,6 +12,7 @@ from registry.errors import PathOutside
 from registry.health import AlikeRows, Likeness
 from registry.zoo import Zoo
 from tests.ui.cases import advice, choice
+from tests.ui.tables import tables
 from ui import access
 from ui.views import parts
 
@@ -81,9 +82,9 @@ def test_pick_answers_in_order(draw):
     asked = [one.label.strip("*").partition(":** ")[0] for one in test.expander]
     assert [question for question in asked if question in ORDER] == ORDER
     assert [one.value for one in test.metric] == ["80.0 %", "22.0 %", "+30.0", "12 s"]
-    doubts = next(frame.value for frame in test.dataframe if "suggested" in frame.value)
-    assert doubts["label"].tolist() == [HOSTILE]  # a table's cells are text
-    assert doubts["chance of that"].tolist() == ["97.0 %"]
+    doubts = next(one for one in tables(test) if "suggested" in one)
+    assert doubts["label"] == [HOSTILE]  # a table's cells are text
+    assert doubts["chance of that"] == ["97.0 %"]
     tabs = [one.label for one in test.tabs]
     assert tabs[:3] == ["Alike \\(1\\)", "Labels in doubt \\(1\\)", "Least like bricks"]
     assert "b\\.png\\: brick" in said(test)
@@ -96,7 +97,7 @@ def test_every_answer_stands_in_its_heading_before_anything_is_opened(draw):
     assert "points over no transfer" in answers["How sure"]
     assert "nothing faster" in answers["What it costs"]
     assert "1 pair of rows alike, 1 label in doubt, 3 rows unlike all of bricks" in answers["What is odd in my data"]
-    assert not test.dataframe  # nothing behind them is drawn
+    assert not tables(test)  # nothing behind them is drawn
     assert not test.code
 
 
@@ -134,11 +135,11 @@ def test_the_zoo_is_searched_and_compared(draw):
 def test_domains_say_what_is_near_and_where_nothing_was_trained(draw):
     test = draw("domains", {"domain": "mnist"})
     assert test.radio[0].value == "image"  # that of the domain
-    near, missing = (frame.value for frame in test.dataframe[:2])
-    assert "mnist" not in near["domain"].tolist()
-    assert near["distance (MMD²)"].tolist() == sorted(near["distance (MMD²)"].tolist())
-    assert {"domain", "nearest with a checkpoint"} <= {*missing.columns}
-    assert "cifar10" not in missing["domain"].tolist()  # several seedlings grew on it
+    near, missing = tables(test)[:2]
+    assert "mnist" not in near["domain"]
+    assert near["distance (MMD²)"] == sorted(near["distance (MMD²)"])
+    assert {"domain", "nearest with a checkpoint"} <= {*missing}
+    assert "cifar10" not in missing["domain"]  # several seedlings grew on it
 
 
 def test_the_record_counts_what_lay_within_its_interval(draw):
@@ -257,7 +258,7 @@ def test_what_a_search_gave_and_what_was_removed_are_shown(draw, home):
             zoo.jobs.claim(job.id)
             zoo.jobs.finish(job.id, result)
     test = draw("checkpoints", {"job": jobs[0].id})
-    assert test.dataframe[0].value["hub"].tolist() == ["org/net"]
+    assert tables(test)[0]["hub"] == ["org/net"]
     assert any(one.value.startswith("1 model on the hub for") for one in test.markdown)
     test = draw("checkpoints", {"job": jobs[1].id})
     assert "is forgotten" in test.success[0].value

@@ -193,7 +193,7 @@ def zoo_remove(
 
 @app.command("disk")
 def zoo_disk(home: HomeOption = None, json: JsonOption = False) -> None:
-    """Say what the hub's cache holds, and what of it no registered checkpoint uses."""
+    """Say what the hub's cache holds, what of it no registered checkpoint uses, and what was fetched of objects."""
     request = parse_request("zoo disk", locals())
     with command_context(home, json) as context:
         present(context, request)

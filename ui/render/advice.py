@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from recommender.blocks import block_rows
+from recommender.results import Verdict
 from registry.escapes import shown
 from registry.forms import Json
 from ui.glossary import terms_of
@@ -60,10 +61,10 @@ def advice_report(advice: Json, *, explain: bool = False) -> RenderableType:
 
 
 def _podium(judgment: Json) -> RenderableType:
-    certain = judgment.get("beyond_chance", True)
-    bet = ("✔ ", "bold green") if certain else ("≈ ", "bold cyan")
-    mark, style = bet if judgment["transfer"] else ("✘ ", "bold yellow")
-    return Text.assemble((mark, style), (judgment["sentence"], "bold"))
+    verdict = Verdict.from_form(judgment)
+    bet = ("✔ ", "bold green") if verdict.beyond_chance else ("≈ ", "bold cyan")
+    mark, style = bet if verdict.transfer else ("✘ ", "bold yellow")
+    return Text.assemble((mark, style), (verdict.sentence, "bold"))
 
 
 def _shift(shift: Json | None) -> list[RenderableType]:

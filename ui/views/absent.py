@@ -4,23 +4,22 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import streamlit as st
 
 from recommender.requests import Fetch, FetchRequest, RecommendRequest, recommend_request
 from recommender.results import UnprobedForm
 from recommender.unprobed import within_budget
-from registry.escapes import shown
 from registry.forms import from_json
 from ui import offers, render, reproduce
 from ui.render import Json
 from ui.strangers import markdown as literal
+from ui.views.tables import table
 
 __all__ = ["absent_checkpoints", "limits"]
 
 _FETCH = {str(Fetch.NEVER): "no: show it beside the advice", str(Fetch.AUTO): "yes: fetch and probe the best"}
-_HEIGHT = 250
-"""Of the table, in pixels: about six rows; the rest is scrolled to."""
+_COLUMNS = ("not probed", "to fetch", "parameters", "distance", "published", "license")
+"""Of the table."""
 
 
 def limits() -> dict[str, Any]:
@@ -58,15 +57,8 @@ def absent_checkpoints(advice: Json, home: Path, submit: Callable[[RecommendRequ
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> None:
     st.caption(f"{len(rows)} were not probed, for their weights are not on this disk; best first by what is published.")
-    table = pd.DataFrame([{**offers.unprobed_cells(row), "license": ", ".join(row["licenses"])} for row in rows])
-    st.dataframe(
-        table.map(shown),
-        hide_index=True,
-        width="stretch",
-        height=min(_HEIGHT, 38 * (len(rows) + 1)),
-        column_order=("not probed", "to fetch", "parameters", "distance", "published", "license"),
-        column_config={"not probed": st.column_config.TextColumn(width=210)},
-    )
+    cells = [{**offers.unprobed_cells(row), "license": ", ".join(row["licenses"])} for row in rows]
+    table([{column: row[column] for column in _COLUMNS} for row in cells], "Known, but not here")
 
 
 def _way_on(

@@ -13,6 +13,7 @@ from registry.zoo import Zoo
 from ui import offers, render
 from ui.strangers import markdown as literal
 from ui.views.parts import followed, go, opened_zoo, outcomes_table, permitted_place, refused, requested, sheet
+from ui.views.tables import table
 
 __all__ = ["checkpoints_page"]
 
@@ -162,7 +163,7 @@ def _beside(cards: Sequence[Json]) -> None:
             card["name"]: dict(render.card_rows({key: card.get(key)})).get(key.replace("_", " "), "-") for card in cards
         }
         rows.append({"fact": key.replace("_", " "), **cells})
-    sheet(rows)
+    table(rows, "Side by side")
 
 
 def _bring(zoo: Zoo) -> None:
@@ -225,4 +226,7 @@ def _hits(words: str, found: Sequence[Json]) -> None:
         literal(f"{many} on the hub for {words or 'no words'}, the most downloaded first. Add one by its id below.")
     )
     if found:
-        sheet([{key: cell for key, cell in row.items() if not isinstance(cell, (list, dict))} for row in found])
+        table(
+            [{key: cell for key, cell in row.items() if not isinstance(cell, (list, dict))} for row in found],
+            "Models on the hub",
+        )

@@ -9,7 +9,8 @@ from registry.errors import TransferZooError
 from registry.zoo import Zoo
 from ui import render
 from ui.strangers import markdown as literal
-from ui.views.parts import domains_drawn, followed, go, opened_zoo, permitted_place, picture, refused, requested, sheet
+from ui.views.parts import domains_drawn, followed, go, opened_zoo, permitted_place, picture, refused, requested
+from ui.views.tables import table
 
 __all__ = ["domains_page"]
 
@@ -58,12 +59,12 @@ def _nearest(zoo: Zoo, modality: str) -> None:
     first = names.index(named) if named in names else 0
     name = st.selectbox("Domain", names, first, key=f"domain-{modality}")
     st.query_params["domain"] = name
-    sheet(
+    table(
         [
             {"domain": row.name, "distance (MMD²)": f"{row.distance:.3f}", "title": row.title}
             for row in nearest(zoo, name)
         ],
-        height=300,
+        "Nearest domains",
     )
 
 
@@ -76,7 +77,7 @@ def _gaps(zoo: Zoo, modality: str) -> None:
     st.caption(
         "No checkpoint here was trained on these; the farther the nearest that one was trained on, the wider the gap."
     )
-    sheet(
+    table(
         [
             {
                 "domain": row.name,
@@ -85,13 +86,14 @@ def _gaps(zoo: Zoo, modality: str) -> None:
                 "title": row.title,
             }
             for row in missing
-        ]
+        ],
+        "Gaps",
     )
 
 
 def _all(zoo: Zoo, modality: str) -> None:
     st.subheader("All of them", anchor=False)
-    sheet(
+    table(
         [
             {
                 "domain": card.name,
@@ -103,7 +105,7 @@ def _all(zoo: Zoo, modality: str) -> None:
             }
             for card in zoo.domains(modality)
         ],
-        height="auto",
+        "All domains",
     )
     _add(zoo)
 

@@ -8,7 +8,8 @@ from registry.doctor import Report
 from registry.zoo import Zoo
 from ui import render
 from ui.strangers import markdown as literal
-from ui.views.parts import opened_zoo, sheet
+from ui.views.parts import opened_zoo
+from ui.views.tables import table
 
 __all__ = ["health_page"]
 
@@ -44,7 +45,7 @@ def _checked(zoo: Zoo, *, mend: bool) -> Report:
 
 
 def _findings(report: Report) -> None:
-    sheet(
+    table(
         [
             {
                 "kind": str(one.kind),
@@ -53,5 +54,6 @@ def _findings(report: Report) -> None:
                 "done, or to do": one.done or one.remedy,
             }
             for one in report.findings
-        ]
+        ],
+        "Findings",
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from recommender.changes import change_of, last_change
 from registry.cards import Task
 from registry.errors import TransferZooError
 from registry.forms import Json
@@ -22,11 +23,23 @@ from ui.strangers import markdown as literal
 from ui.uploads import is_of
 from ui.views.parts import viewer
 
-__all__ = ["Shown", "draw_previews", "draw_tagged", "gallery", "is_readable", "marked", "previews_of", "side_by_side"]
+__all__ = [
+    "Shown",
+    "changed_since",
+    "draw_previews",
+    "draw_tagged",
+    "gallery",
+    "is_readable",
+    "marked",
+    "previews_of",
+    "side_by_side",
+]
 
 _SIDE = 84
 """Pixels of a thumbnail."""
 _PAIRS_A_PAGE = 10
+_LOOKED_AT = 10.0
+"""Seconds for which a look at the files' times holds."""
 _MARKED = 60
 """Positions of a row that are shown."""
 
@@ -37,7 +50,7 @@ Shown = Mapping[str, Preview]
 def previews_of(zoo: Zoo, sample: Json, names: Sequence[str], *, of_test: bool = False) -> Shown:
     """The named rows of a sample, or of its test part, as far as they can be read still and the page may."""
     place = (sample.get("test_from") if of_test else None) or sample["origin"]
-    if not names or not is_readable(zoo, sample, Path(place)):
+    if not names or not is_readable(zoo, sample, Path(place)) or changed_since(zoo, sample):
         return {}
     read = _read(json.dumps(sample, sort_keys=True, default=str), place, tuple(dict.fromkeys(names)))
     return {name: preview for name, (preview, _) in read.items()}
@@ -49,6 +62,25 @@ def is_readable(zoo: Zoo, sample: Json, place: Path | None = None) -> bool:
     return is_of(where, zoo.home, viewer()) and access.is_inside(
         where, zoo.home.root / "uploads", zoo.home.root / "datasets"
     )
+
+
+def changed_since(zoo: Zoo, sample: Json) -> str | None:
+    """What has changed of a sample that this page may read; None where nothing has, as far as it may know."""
+    if not all(is_readable(zoo, sample, Path(place)) for key in ("origin", "test_from") if (place := sample.get(key))):
+        return None
+    kept = json.dumps(sample, sort_keys=True, default=str)
+    return _change(zoo, kept, _last_change(kept))
+
+
+@st.cache_data(show_spinner=False, ttl=_LOOKED_AT, max_entries=50)
+def _last_change(kept: str) -> float | None:
+    return last_change(json.loads(kept))
+
+
+@st.cache_data(show_spinner="Looking whether these are still the rows", max_entries=50)
+def _change(_zoo: Zoo, kept: str, last: float | None) -> str | None:
+    del last  # keys the cache
+    return change_of(_zoo, json.loads(kept))
 
 
 @st.cache_data(show_spinner="Reading some of the rows", max_entries=50)
@@ -89,7 +121,7 @@ def gallery(zoo: Zoo, sample: Json, rows: Sequence[Json], words: Mapping[str, st
 
 def _tagged_gallery(zoo: Zoo, sample: Json, rows: Sequence[Json], words: Mapping[str, str], *, of_test: bool) -> None:
     place = (sample.get("test_from") if of_test else None) or sample["origin"]
-    if not is_readable(zoo, sample, Path(place)):
+    if not is_readable(zoo, sample, Path(place)) or changed_since(zoo, sample):
         return
     kept = json.dumps(sample, sort_keys=True, default=str)
     read = _read(kept, place, tuple(dict.fromkeys(row["item"] for row in rows)))

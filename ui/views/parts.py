@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 import pandas as pd
 import streamlit as st
@@ -19,9 +20,10 @@ from registry.escapes import shown
 from registry.forms import Json
 from registry.zoo import Zoo
 from ui import access, job_queue, render
-from ui.sign_in import is_let_in
+from ui.sign_in import Places, is_let_in
 from ui.strangers import markdown as literal
 from ui.uploads import is_of
+from ui.views.tables import table
 
 __all__ = [
     "advice_named",
@@ -44,6 +46,7 @@ __all__ = [
     "refused",
     "requested",
     "require_sign_in",
+    "return_to_place",
     "sheet",
     "signed_in",
     "viewer",
@@ -95,12 +98,31 @@ def require_sign_in(admitted: Sequence[str]) -> None:
     if not user.get("is_logged_in"):
         st.title("transferzoo", anchor=False)
         st.markdown("Which pretrained model should I start from? Sign in to see what your team knows.")
-        st.button("Sign in", type="primary", icon=":material/login:", on_click=st.login)
+        if st.button("Sign in", type="primary", icon=":material/login:"):
+            if browser := access.browser_of(st.context.cookies):
+                page = urlsplit(st.context.url or "").path.rpartition("/")[2]
+                _places().keep(browser, page, st.query_params.to_dict())
+            st.login()
         st.stop()
     if not is_let_in(user, admitted):
         st.error(literal(f"{user.get('email') or 'This account'} is not let in here. Who serves the page says who is."))
         st.button("Sign out", icon=":material/logout:", on_click=st.logout)
         st.stop()
+
+
+@st.cache_resource(show_spinner=False)
+def _places() -> Places:
+    return Places()
+
+
+def return_to_place() -> None:
+    """Where somebody who has just signed in wanted to go; nothing for whoever is elsewhere already."""
+    browser = access.browser_of(st.context.cookies)
+    if browser is None or st.query_params.to_dict() or (place := _places().pop(browser)) is None:
+        return
+    page, query = place
+    if page or query:
+        go(page if page in st.session_state["pages"] else page_of(query), **query)
 
 
 def signed_in() -> None:
@@ -148,12 +170,12 @@ def picture(chart: charts.Picture, words: str) -> None:
 
 
 def sheet(rows: Sequence[Mapping[str, object]], **options: Any) -> Any:  # noqa: ANN401 - Streamlit's own, handed on
-    """A table of texts and numbers, as wide as the page."""
-    table = pd.DataFrame(rows)
-    for name in table.columns:
-        if not pd.api.types.is_numeric_dtype(table[name]):
-            table[name] = table[name].map(lambda cell: "" if cell is None else shown(cell))
-    return st.dataframe(table, hide_index=True, width="stretch", placeholder="-", **options)
+    """A table of texts and numbers that can be sorted and ticked, as wide as the page."""
+    frame = pd.DataFrame(rows)
+    for name in frame.columns:
+        if not pd.api.types.is_numeric_dtype(frame[name]):
+            frame[name] = frame[name].map(lambda cell: "" if cell is None else shown(cell))
+    return st.dataframe(frame, hide_index=True, width="stretch", placeholder="-", **options)
 
 
 def figure(label: str, value: str, below: str, help: str | None = None) -> None:
@@ -363,10 +385,13 @@ def curves_of(curves: Mapping[str, Iterable[Sequence[float]]], expected: Json | 
 
 
 def outcomes_table(outcomes: Sequence[Outcome], **options: Any) -> Any:  # noqa: ANN401 - as above
-    """What became of earlier tunings, the newest first."""
+    """What became of earlier tunings, the newest first; with ``options`` a table that can be operated."""
     newest = sorted(outcomes, key=lambda outcome: outcome.created, reverse=True)
+    rows = [outcome_cells(one) for one in newest]
+    if not options:
+        return table(rows, "Outcomes")
     widths = {"when": st.column_config.TextColumn(width=_STAMP)}
-    return sheet([outcome_cells(one) for one in newest], column_config=widths, **options)
+    return sheet(rows, column_config=widths, **options)
 
 
 def outcome_cells(one: Outcome) -> dict[str, str]:
@@ -378,15 +403,15 @@ def outcome_cells(one: Outcome) -> dict[str, str]:
         expected = render.scored(hoped["mean"], metric)
         reach = render.scored_interval(hoped["low"], hoped["high"], metric) if {"low", "high"} <= {*hoped} else ""
     return {
-        "when": one.created[:16].replace("T", " "),
         "sample": one.sample_name,
         "checkpoint": one.checkpoint,
-        "strategy": one.strategy,
+        "realized": render.scored(one.score, metric),
         "expected": expected,
         "90 % interval": reach,
-        "realized": render.scored(one.score, metric),
+        "strategy": one.strategy,
         "metric": metric,
         "train / test rows": f"{one.rows_train:,} / {one.rows_test:,}",
         "time": render.duration(one.seconds),
+        "when": one.created[:16].replace("T", " "),
         "run": one.id,
     }

@@ -13,7 +13,8 @@ from recommender import charts
 from recommender.checks import check_request
 from recommender.constraints import Constraints
 from recommender.effort import Effort
-from recommender.requests import RecommendRequest, SampleRequest, place_of, sample_request
+from recommender.requests import RecommendRequest, SampleRequest, place_of, recommend_request, sample_request
+from recommender.results import Verdict
 from registry.cards import METRICS, Checkpoint, JobRecord, Metric, Task
 from registry.errors import TransferZooError
 from registry.forms import Json
@@ -30,7 +31,7 @@ from ui.strangers import novelty_csv, pairs_csv, suspects_csv
 from ui.uploads import DROPPABLE, discard_upload, save_uploads
 from ui.views.absent import absent_checkpoints, limits
 from ui.views.hub_data import fetched_data, from_hub
-from ui.views.items import draw_previews, draw_tagged, gallery, is_readable, previews_of, side_by_side
+from ui.views.items import changed_since, draw_previews, draw_tagged, gallery, is_readable, previews_of, side_by_side
 from ui.views.parts import (
     advice_named,
     broken,
@@ -46,15 +47,15 @@ from ui.views.parts import (
     picture,
     refused,
     requested,
-    sheet,
     viewer,
     watch,
     when,
 )
+from ui.views.tables import table
 
 __all__ = ["pick_page"]
 
-_ROWS, _FEW = 20, 6
+_ROWS = 20
 _REASONS = 2
 """Reasons that are read at once."""
 _SUSPECTS, _NOVEL = 12, 12
@@ -266,17 +267,20 @@ def _show(zoo: Zoo, advice: Json) -> None:
     sample = advice["sample"]
     st.title(literal(sample["name"]), anchor=False)
     st.caption(literal(f"{render.sample_words(sample)}; {sample['origin']}"))
-    judgment = advice["verdict"]
-    bet = st.success if judgment.get("beyond_chance", True) else st.info
-    (bet if judgment["transfer"] else st.warning)(literal(judgment["sentence"]))
+    verdict = Verdict.from_form(advice["verdict"])
+    bet = st.success if verdict.beyond_chance else st.info
+    (bet if verdict.transfer else st.warning)(literal(verdict.sentence))
     if advice.get("undone"):
         left = "; ".join(f"{row['checkpoint']}: {row['reason']}" for row in advice["undone"])
         st.warning(literal(f"Time was over before all was done. {left}"))
         _go_on(zoo, advice)
-    place = 0
+    changed, place = st.container(), 0
     if advice["choices"]:
         place = _chosen(advice)
         _headline(advice, place)
+    with changed:  # of which the files tell: after what is known without them
+        _changed(zoo, advice)
+    if advice["choices"]:
         _answered("sure", "How sure", answers.sure_line(advice, place), partial(_sureness, advice))
         _answered("cost", "What it costs", answers.takes_line(advice, place), partial(_costs, advice))
     _answered("near", "Where my data lies", answers.data_line(advice["domains"]), partial(_domains, zoo, advice))
@@ -291,6 +295,25 @@ def _show(zoo: Zoo, advice: Json) -> None:
     if outcomes:
         last = answers.before_line(outcomes)
         _answered("before", "What became of this sample so far", last, partial(outcomes_table, outcomes))
+
+
+def _changed(zoo: Zoo, advice: Json) -> None:
+    """Where the rows are others by now: that they are, and advice on what lies there."""
+    change = changed_since(zoo, advice["sample"])
+    if change is None:
+        return
+    st.warning(literal(f"{change} Rows are not shown, for these labels are not theirs."))
+    if not Path(advice["sample"]["origin"]).exists():
+        return
+    if st.button("Advise again", icon=":material/replay:", key=f"changed-{advice['id']}"):
+        try:
+            request = recommend_request(advice)
+        except TransferZooError as failure:
+            refused(failure)
+            return
+        job = requested(zoo, request)
+        if job is not None:
+            go("pick", job=job.id)
 
 
 def _answered(key: str, question: str, answer: str, draw: Callable[[], object]) -> None:
@@ -390,8 +413,8 @@ def _sureness(advice: Json) -> None:
     rows.append(
         {"tier": "", "checkpoint": "no transfer", "strategy": base["model"], "expected": _expected(base, metric)}
     )
-    helped = {name: st.column_config.TextColumn(help=TERMS[name]) for name in ("tier", "gain", "nearer than", "cost")}
-    sheet([{**dict.fromkeys(rows[0], ""), **row} for row in rows], column_config=helped)
+    helped = {name: TERMS[name] for name in ("tier", "gain", "nearer than", "cost")}
+    table(rows, "Choices", helped)
     terms = terms_of([choice["strategy"] for choice in advice["choices"]])
     st.caption("  \n".join(f"**{literal(name)}**: {literal(meaning)}" for name, meaning in terms))
 
@@ -468,7 +491,7 @@ def _reasons(advice: Json, place: int) -> None:
     if passed:
         st.markdown("Other strategies for the same checkpoint:")
         metric = choices[place]["expected"]["metric"]
-        sheet(
+        table(
             [
                 {
                     "strategy": row["strategy"],
@@ -477,7 +500,8 @@ def _reasons(advice: Json, place: int) -> None:
                     "what it is": PLANS.get(row["strategy"], ""),
                 }
                 for row in passed
-            ]
+            ],
+            "Other strategies",
         )
     if advice["skipped"]:
         with st.expander(f"Skipped ({len(advice['skipped'])})"):
@@ -572,7 +596,7 @@ def _doubts(zoo: Zoo, advice: Json) -> None:
     listed = rows[:_SUSPECTS]
     words = {row["item"]: f"{_brief(row['label'])} → {_brief(row['suggested'])}?" for row in listed}
     gallery(zoo, sample, listed, words)
-    sheet(
+    table(
         [
             {
                 "row": row["item"],
@@ -583,7 +607,7 @@ def _doubts(zoo: Zoo, advice: Json) -> None:
             }
             for row in rows
         ],
-        height=250 if len(rows) > _FEW else "auto",
+        "Labels in doubt",
     )
     st.download_button(
         "Download CSV", suspects_csv(rows, doubts.get("hardest", ())), f"suspects-{advice['id']}.csv", "text/csv"
@@ -626,6 +650,9 @@ def _previewed(zoo: Zoo, sample: Json) -> None:
     modality = modalities[sample["modality"]]
     if not is_readable(zoo, sample):
         st.caption(f"The {modality.words.many} lie outside of the folders that this page may read: none is shown.")
+        return
+    if changed_since(zoo, sample):
+        st.caption(f"The {modality.words.many} are not those that were looked at, so none is shown.")
         return
     kept = json.dumps(sample, sort_keys=True, default=str)
     if modality.positions is not None and sample["task"] == Task.TOKEN_CLASSIFICATION:

@@ -16,7 +16,8 @@ from registry.zoo import Zoo
 from ui import render
 from ui.glossary import TERMS
 from ui.strangers import markdown as literal
-from ui.views.parts import figure, go, opened_zoo, outcomes_table, picture, refused, sheet
+from ui.views.parts import figure, go, opened_zoo, outcomes_table, picture, refused
+from ui.views.tables import table
 
 __all__ = ["track_page"]
 
@@ -98,7 +99,7 @@ def _beside(zoo: Zoo, first: str, second: str) -> None:
         if facts[0].get(name) != facts[1].get(name)
     ]
     if rows:
-        sheet(rows)
+        table(rows, "What differs")
     else:
         st.caption(literal("Nothing differs but their ids."))
 

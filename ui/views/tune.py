@@ -30,7 +30,7 @@ from ui.reproduce import as_command, mlflow_command
 from ui.strangers import markdown as literal
 from ui.strangers import mistakes_csv, table_csv
 from ui.uploads import kept_answer
-from ui.views.items import draw_tagged, gallery
+from ui.views.items import changed_since, draw_tagged, gallery
 from ui.views.parts import (
     advice_named,
     broken,
@@ -47,6 +47,7 @@ from ui.views.parts import (
     sheet,
     watch,
 )
+from ui.views.tables import table
 
 __all__ = ["tune_page"]
 
@@ -82,6 +83,8 @@ def _planned(zoo: Zoo, advice: Json | None) -> None:
         st.markdown("There is no advice to carry out yet. **Pick** gives some: it takes a path or a dropped file.")
         return
     st.caption(literal(f"{advice['sample']['name']}: {render.sample_words(advice['sample'])}"))
+    if change := changed_since(zoo, advice["sample"]):
+        st.warning(literal(f"{change} Pick advises again; what is tuned by this advice needs the rows as they were."))
     if not advice["verdict"]["transfer"]:
         st.warning(literal(advice["verdict"]["sentence"]))
         model = literal(advice["baseline"]["model"])
@@ -101,8 +104,7 @@ def _planned(zoo: Zoo, advice: Json | None) -> None:
         st.code(as_command(request, zoo.home.root), language=None, wrap_lines=True)
     if choice["blocks"]:
         with right:
-            words = f"{choice['strategy']}: {PLANS.get(choice['strategy'], 'a strategy of a plug-in')}."
-            picture(charts.freeze_diagram(choice), words)
+            picture(charts.freeze_diagram(choice), f"What {choice['strategy']} lets learn, as advised.")
 
 
 def _place(advice: Json) -> int:
@@ -326,6 +328,8 @@ def _worst(zoo: Zoo, result: Json) -> None:
     what = "farthest off" if quantity else "wrong, with the highest confidence"
     st.caption(f"Test rows that are {what}; a label may be at fault, too.")
     sample, few = result["sample"], rows[:_WORST]
+    if change := changed_since(zoo, sample):
+        st.caption(literal(f"{change} So the rows themselves are not shown."))
     tagged = sample["task"] == Task.TOKEN_CLASSIFICATION
     words = {
         row["item"]: (row["item"] if tagged else f"{row['label']} → {row['predicted']}")
@@ -334,7 +338,7 @@ def _worst(zoo: Zoo, result: Json) -> None:
     }
     gallery(zoo, sample, few, words, of_test=sample.get("test_rows") is not None)
     with st.expander(f"All that are listed ({len(rows)})"):
-        sheet(
+        table(
             [
                 {
                     "row": row["item"],
@@ -343,7 +347,8 @@ def _worst(zoo: Zoo, result: Json) -> None:
                     **({"off by": f"{row['off']:.4g}"} if quantity else {"sure": render.percent(row["confidence"])}),
                 }
                 for row in rows
-            ]
+            ],
+            "Mistakes",
         )
     st.download_button("Download CSV", mistakes_csv(rows), f"mistakes-{result['id']}.csv", "text/csv")
 
@@ -430,8 +435,8 @@ def _predicted(zoo: Zoo, job: JobRecord) -> None:
         ]
     else:
         sheet(rows)
-    table = table_csv([*rows[0]] if rows else plain, rows)
-    st.download_button("Download CSV", table, f"predictions-{job.id}.csv", "text/csv", key=f"predicted-{job.id}")
+    listed = table_csv([*rows[0]] if rows else plain, rows)
+    st.download_button("Download CSV", listed, f"predictions-{job.id}.csv", "text/csv", key=f"predicted-{job.id}")
     for note in answer["notes"]:
         st.caption(literal(note))
 
@@ -448,12 +453,12 @@ def _recent(zoo: Zoo) -> None:
         score = render.scored(result["metrics"]["score"], result["sample"]["metric"]) if result else ""
         rows.append(
             {
-                "run": run.id,
-                "state": str(run.state),
                 "sample": form.sample_name,
                 "checkpoint": form.checkpoint,
-                "strategy": form.strategy,
                 "realized": score,
+                "strategy": form.strategy,
+                "state": str(run.state),
+                "run": run.id,
             }
         )
     chosen = sheet(rows, key="runs", on_select="rerun", selection_mode="single-row")

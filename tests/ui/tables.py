@@ -1,0 +1,18 @@
+"""The tables of a page that Streamlit drew without a browser, column by column."""
+
+from xml.etree import ElementTree
+
+from streamlit.testing.v1 import AppTest
+
+__all__ = ["tables"]
+
+
+def tables(page: AppTest) -> list[dict[str, list[str]]]:
+    trees = [ElementTree.fromstring(one.proto.body) for one in page.get("html")]  # noqa: S314 - of our own making
+    return [
+        {
+            head.text or "": ["".join(line[place].itertext()) for line in tree.iterfind(".//tbody/tr")]
+            for place, head in enumerate(tree.iterfind(".//th"))
+        }
+        for tree in trees
+    ]
