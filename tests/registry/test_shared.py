@@ -8,6 +8,7 @@ from registry import doctor
 from registry.encodings import FEATURES
 from registry.errors import BadWeights, BucketMissing, ObjectMissing
 from registry.inspection import inspect_folder
+from registry.lock import lock, restore
 from registry.zoo import Zoo
 from tests.registry.fakes import a_domain, shaded
 from tests.registry.test_zoo_add import catalog, mine, net  # noqa: F401 - fixtures
@@ -126,6 +127,22 @@ def test_nothing_is_registered_that_could_not_be_uploaded(catalog, mine, tmp_pat
         assert "mine" not in zoo
         assert zoo.encode("lens-net", shaded(40))
         assert "features are not shared" in zoo.notes[0]
+
+
+def test_a_lock_is_the_same_wherever_it_is_written_and_gives_back_what_is_shared(
+    first,
+    open_second,
+    mine,  # noqa: F811 - as above
+    tmp_path,
+):
+    first.add(mine)
+    locked = lock(first)
+    shutil.rmtree(mine)
+    second = open_second()
+    assert [(entry.card.name, entry.files) for entry in lock(second)] == [(one.card.name, one.files) for one in locked]
+    assert [(row.checkpoint, row.sound) for row in restore(second, locked)] == [("mine", True)]
+    (tmp_path / "shared").rename(tmp_path / "away")
+    assert [row.state for row in restore(open_second(), locked)] == ["missing"]
 
 
 def findings(zoo, mend=False):
