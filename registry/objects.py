@@ -173,6 +173,16 @@ class Objects:
         """Where it is; it holds no secret."""
         return f"{'file' if self._disk else 's3'}://{self._root}"
 
+    def require_there(self) -> None:
+        """See that it answers.
+
+        Raises:
+            ObjectsError: it does not, or there is no such bucket or folder.
+        """
+        self._size("manifests")
+        if self._disk and not Path(self._root).is_dir():
+            raise BucketMissing(self.url, f"mkdir -p {self._root}")
+
     def put(self, folder: Path, files: Sequence[str] | None = None) -> str:
         """Upload a folder, or these files of it, as far as its content is not there yet; gives its manifest's digest.
 

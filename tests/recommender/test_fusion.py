@@ -17,6 +17,7 @@ from recommender.fusion import (
     Standing,
     case_of,
     features_of,
+    interval,
     kind_of,
     log_odds,
 )
@@ -103,13 +104,55 @@ def test_where_nothing_but_the_probe_speaks_it_is_hardly_worse_than_the_probe():
     assert ours < 1.05 * np.mean([(case.anchor - case.score) ** 2 for case in unknown])
 
 
+def paired(cases, gains):
+    """The cases with heads that score as their probes do, each training its body's gain and luck more or less."""
+    random = np.random.default_rng(3)
+    heads = [replace(one, kind=Kind.HEAD, strategy="linear-probe", score=one.anchor) for one in cases]
+    trained = [
+        replace(one, body=body, head=one.anchor, score=one.anchor + gain + random.normal(0, 0.01))
+        for one, (body, gain) in zip(cases, [*gains.items()] * len(cases), strict=False)
+    ]
+    return [*heads, *trained]
+
+
+def test_what_a_training_adds_to_its_head_is_what_it_added_to_heads_of_the_same_body():
+    cases, new = world(30), replace(world(1, seed=9)[0], checkpoint="new")
+    fusion = Fusion(paired(cases, {"learns": 0.05, "forgets": -0.05}))
+    learns, forgets, strange = (fusion.added(replace(new, body=body)) for body in ("learns", "forgets", "strange"))
+    assert learns > 0.01
+    assert forgets < -0.01
+    assert forgets < strange < learns
+
+
+def test_where_no_head_was_carried_out_the_expected_one_stands_for_it():
+    known = paired(world(30), {"learns": 0.05, "forgets": -0.05})
+    fusion, new = Fusion([replace(one, head=None) for one in known]), replace(world(1, seed=9)[0], checkpoint="new")
+    assert fusion.added(replace(new, body="learns")) > 0.01 > -0.01 > fusion.added(replace(new, body="forgets"))
+
+
+def test_what_is_added_is_unknown_of_heads_and_where_nothing_was_trained():
+    fusion, new = Fusion(paired(world(30), {"learns": 0.05})), world(1, seed=9)[0]
+    assert fusion.added(replace(new, kind=Kind.HEAD)) is None
+    assert fusion.added(replace(new, modality="smell")) is None
+    assert Fusion(world(30)).added(new) is None
+
+
 def test_nine_of_ten_scores_lie_in_their_interval():
     fusion, inside = Fusion(world(60, noise=0.25)), []
     for case in world(200, seed=7, noise=0.25):
         fused = fusion.expect(case)
         mean = fused.score(case.anchor)
-        inside.append(abs(mean - case.score) <= 1.645 * fused.deviation(mean, 0.0)[0])
+        low, high = interval(mean, fused.deviation(mean, 0.0)[0])
+        inside.append(low <= case.score <= high)
     assert 0.85 < np.mean(inside) < 0.95
+
+
+def test_an_interval_has_more_room_below_a_high_score_than_above_it_and_none_beyond_its_ends():
+    low, high = interval(0.95, 0.02)
+    assert 0.95 - low > high - 0.95 > 0
+    assert interval(0.5, 0.05) == pytest.approx((0.5 - 0.081, 0.5 + 0.081), abs=0.003)
+    assert interval(1.0, 0.4)[1] == 1.0
+    assert interval(0.0, 0.4)[0] == 0.0
 
 
 def test_an_unknown_checkpoint_is_less_sure_than_a_known_one():
