@@ -13,10 +13,11 @@ Bodies, checkpoints and strategies have effects of their own, shrunk towards non
 the cases of one sample have in common and no feature explains is left to the sample (random intercepts by
 quasi-demeaning; Fuller and Battese 1973), so that easy samples teach nothing false about checkpoints.
 
-Intervals are conformal (Vovk et al. 2005; normalized as in Papadopoulos et al. 2008): the quantile of what the same
-rule missed by on each family of samples when it was left out, in units of what it stated, every family alike. They
-widen with the distance from all that is known. Of a modality without outcomes only scale-free features are used, and
-that is stated.
+Intervals are conformal (Vovk et al. 2005; normalized as in Papadopoulos et al. 2008), in log-odds: the quantile of what
+the same rule missed by on each family of samples when it was left out, in units of what it stated, every family alike,
+and as Student's t has it where families are few. They widen with the distance from all that is known: more rows or
+epochs than were measured have gains of their own, unknown by as much as such gains differ elsewhere (`BEYOND`). Of a
+modality without outcomes only scale-free features are used, and that is stated.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,6 +28,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 from scipy.sparse import coo_array
+from scipy.special import stdtrit
 
 from registry.cards import Origin, Outcome, Task
 from registry.encoders import BlockSize
@@ -42,6 +44,7 @@ __all__ = [
     "Standing",
     "body_of",
     "case_of",
+    "covered_range",
     "features_of",
     "from_log_odds",
     "kind_of",
@@ -67,9 +70,22 @@ FEWEST_CASES, FEWEST_SAMPLES = 20, 3
 """Outcomes, and samples that they are of, below which those of other modalities are taken instead."""
 ELSEWHERE = 1.5
 """How much wider an expectation is that rests on outcomes of other modalities."""
+BEYOND: Mapping[str, float] = {"rows": 1.0, "epochs": 0.2}
+"""Deviation of what a training gains in log-odds for a unit more of these features, where outcomes do not tell it: what
+samples of images gain with rows, and with epochs (LOG.md)."""
 COVERED = 0.9
+FEWEST_FAMILIES = 9
+"""Below which no quantile of what families were missed by is one that covers so many: Student's t is taken."""
 MOST_FOLDS = 10
 """Parts that families are dealt into, to be left out one after the other."""
+_PAIRED = ("rows", "epochs", "domain")
+"""Features of what a training adds to a head on the same rows."""
+_PAIRED_EFFECTS = (0.3, 0.6, 1.0)
+"""Deviation of the effects of bodies and checkpoints on it, as a share of the residuals': that is taken by which the
+choice between training and head loses least on left-out families."""
+_PAIRED_PENALTY = 10.0
+_LEAST_VARIANCE = 0.01
+"""Of a row told rightly or not, below which differences of scores are not read any larger."""
 _LEAST, _NOISE, _NONE = 0.005, 0.02, 1e-9
 """Least deviation of an expected score; and that of an outcome that states no rows."""
 _FREE = 1e-2
@@ -118,6 +134,15 @@ def log_odds(score: Float[np.ndarray, "*n"] | float) -> Float[np.ndarray, "*n"]:
 def from_log_odds(odds: float) -> float:
     """The score, from 0 to 1, of which these are the `log_odds`."""
     return float(np.clip((1 + 2 * EDGE) / (1 + np.exp(-odds)) - EDGE, 0, 1))
+
+
+def covered_range(score: float, deviation: float) -> tuple[float, float]:
+    """The ends of `COVERED` of what a score may be, as far to either side of it in log-odds.
+
+    Near 0 and 1 the outer side of a deviation in points has no room, and the inner one is too short.
+    """
+    odds, reach = float(log_odds(score)), Z * deviation / _slope(score)
+    return min(score, from_log_odds(odds - reach)), max(score, from_log_odds(odds + reach))
 
 
 def _slope(score: float) -> float:
@@ -219,6 +244,8 @@ class Case:
     """Variance of the score that the rows of either part leave."""
     score: float | None = None
     modality: str = ""
+    head: float | None = None
+    """What a head on the same frozen features scored on the same test rows, where that is known."""
 
 
 def kind_of(strategy: str, plan: Mapping[str, object] | None = None) -> Kind:
@@ -312,6 +339,7 @@ class Fusion:
         """Keep the cases; each kind is fitted when it is first asked for."""
         self.cases = tuple(case for case in cases if case.score is not None)
         self._models: dict[tuple[Kind, str], _Model | None] = {}
+        self._pairs: dict[str, _Pairs | None] = {}
 
     @classmethod
     def of(cls, outcomes: Iterable[Outcome], *, without: str | None = None) -> "Fusion":
@@ -322,6 +350,27 @@ class Fusion:
         """What to expect of a case; None where too little is known of its kind anywhere."""
         model = self._model(case.kind, case.modality)
         return None if model is None else model.expect(case)
+
+    def head(self, case: Case) -> float | None:
+        """The score that a head on the same features is expected to have on the rows of a case; None as of `expect`."""
+        fused = self.expect(replace(case, strategy="linear-probe", kind=Kind.HEAD))
+        return None if fused is None else fused.score(case.anchor)
+
+    def added(self, case: Case) -> float | None:
+        """What a training is expected to add to the score of a head on the same rows, from what others added.
+
+        Two scores on the same test rows differ by far less chance than each alone has, so that this tells strategies of
+        one net apart where `expect` does not. None of what is no training, and where too few are of the modality.
+        """
+        if case.kind is not Kind.TRAINING:
+            return None
+        if case.modality not in self._pairs:
+            known = [one for one in self.cases if one.kind is Kind.TRAINING and one.modality == case.modality]
+            heads = [self.head(one) if one.head is None else one.head for one in known]
+            paired = [replace(one, head=head) for one, head in zip(known, heads, strict=True) if head is not None]
+            self._pairs[case.modality] = _Pairs.fit(paired) if _enough(paired) else None
+        pairs, head = self._pairs[case.modality], self.head(case)
+        return None if pairs is None or head is None else pairs.expect(case, head)
 
     def measured(self, strategy: str, body: str, modality: str) -> bool:
         """Whether a strategy was carried out with nets of that body."""
@@ -379,6 +428,11 @@ class Candidates:
         case = self.case(name, strategy, kind, rows, epochs)
         fused = None if case is None else self.fusion.expect(case)
         return None if case is None or fused is None else (case, fused)
+
+    def added(self, name: str, strategy: str, kind: Kind, rows: int, epochs: int) -> float | None:
+        """What a training of a candidate is expected to add to the score of its head; None as of `Fusion.added`."""
+        case = self.case(name, strategy, kind, rows, epochs)
+        return None if case is None else self.fusion.added(case)
 
     def measured(self, name: str, strategy: str) -> bool:
         """Whether that strategy was carried out with nets of the candidate's body."""
@@ -492,9 +546,15 @@ class _Design:
                     columns[row, self.effects[effect]] = EFFECTS[effect[0]]
         return columns
 
-    def scale(self, penalty: float, own: float) -> Float[np.ndarray, " p"]:
-        """What the columns are multiplied by, so that a ridge of penalty 1 gives the features theirs: `OWN` another."""
+    def scale(self, penalty: float, own: float, effects: float | None = None) -> Float[np.ndarray, " p"]:
+        """What the columns are multiplied by, so that a ridge of penalty 1 gives the features theirs: `OWN` another.
+
+        ``effects`` are the deviation of those of bodies and checkpoints, where it is not that of `EFFECTS`.
+        """
         columns = np.ones(self.width)
+        for effect, at in self.effects.items():
+            if effects is not None and effect[0] != "strategy":
+                columns[at] = effects / EFFECTS[effect[0]]
         of_names = [own if name in OWN else penalty for name in self.names]
         columns[1 : 1 + len(self.names)] = 1 / np.sqrt(of_names)
         return columns
@@ -522,6 +582,8 @@ class _Model:
     calibration: float
     cases: int
     elsewhere: bool
+    beyond: Mapping[str, tuple[float, float]]
+    """Where the outcomes lie by each of `BEYOND`, and the deviation of what a unit more gains that they leave."""
 
     @classmethod
     def fit(cls, cases: Sequence[Case], names: Sequence[str], *, elsewhere: bool = False) -> "_Model":
@@ -549,7 +611,10 @@ class _Model:
         own, common = _spreads(missed, samples, weight, cases)
         stretch = _calibration(cases, missed, leverage, own, common, families, weight)
         wider = stretch * (ELSEWHERE if elsewhere else 1.0)
-        return cls(design, scale, weights, inverse, own * wider, common * wider, wider, len(cases), elsewhere)
+        of = {name: np.array([case.features.get(name, np.nan) for case in cases]) for name in BEYOND if name in names}
+        share, variance = weight / np.bincount(families, weight)[families], (own**2 + common**2) * wider**2
+        beyond = {name: _unknown_slope(values, share, BEYOND[name], variance) for name, values in of.items()}
+        return cls(design, scale, weights, inverse, own * wider, common * wider, wider, len(cases), elsewhere, beyond)
 
     def expect(self, case: Case) -> Fused:
         row = self.design.rows([case])[0] * self.scale
@@ -561,10 +626,11 @@ class _Model:
                 key = {"body": "architecture"}.get(effect[0], effect[0])
                 contributions[key] = contributions.get(key, 0.0) + float(parts[at])
         unsure = 1 + float(row @ self.inverse @ row) + (0.0 if self.elsewhere else self.design.unseen(case))
+        apart = (deviation * (case.features.get(name, at) - at) for name, (at, deviation) in self.beyond.items())
         return Fused(
             case.kind,
             float(parts.sum()),
-            self.own * float(np.sqrt(unsure)),
+            float(np.sqrt(self.own**2 * unsure + sum(far**2 for far in apart))),
             self.common,
             self.calibration,
             contributions,
@@ -572,6 +638,32 @@ class _Model:
             self.elsewhere,
             dict(zip(self.design.names, self.design.mean.tolist(), strict=True)),
         )
+
+
+@dataclass(frozen=True, eq=False)
+class _Pairs:
+    """What trainings add to a head on the same rows, in deviations of one row's being told rightly by the head."""
+
+    design: _Design
+    weights: Float[np.ndarray, " p"]
+
+    @classmethod
+    def fit(cls, cases: Sequence[Case]) -> "_Pairs":
+        design = _Design.over(cases, _PAIRED)
+        heads = np.array([case.head or 0.0 for case in cases])
+        wanted = (np.array([case.score or 0.0 for case in cases]) - heads) / _row_deviation(heads)
+        samples, families = (_numbers([getattr(case, of) for case in cases]) for of in ("sample", "family"))
+        known = _Known(design.rows(cases), wanted, _weights(cases), samples, families)
+        scales = [design.scale(_PAIRED_PENALTY, _PAIRED_PENALTY, effects) for effects in _PAIRED_EFFECTS]
+        scale = min(scales, key=lambda scale: known.lost(known.missed(scale)[0]))
+        return cls(design, known.ridge(scale)[0] * scale)
+
+    def expect(self, case: Case, head: float) -> float:
+        return float(self.design.rows([case])[0] @ self.weights * _row_deviation(np.array([head]))[0])
+
+
+def _row_deviation(scores: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    return np.asarray(np.sqrt(np.maximum(scores * (1 - scores), _LEAST_VARIANCE)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -604,6 +696,13 @@ class _Known:
         off = missed - (np.bincount(self.samples, self.weight * missed) / total)[self.samples]
         share = np.bincount(self.families, self.weight)
         return float((np.bincount(self.families, self.weight * off**2) / share).mean())
+
+    def lost(self, missed: Float[np.ndarray, " n"]) -> float:
+        """What is lost where one takes what is expected to be above 0 alone, every family alike."""
+        taken = np.where(self.wanted > missed, self.wanted, 0.0)
+        share = np.bincount(self.families, self.weight)
+        off = np.maximum(self.wanted, 0.0) - taken
+        return float((np.bincount(self.families, self.weight * off) / share).mean())
 
     def ridge(
         self, scale: Float[np.ndarray, " p"], *, without: int | None = None
@@ -703,6 +802,19 @@ def _spreads(
     return float(own), float(np.sqrt(np.mean(middle**2)))
 
 
+def _unknown_slope(
+    values: Float[np.ndarray, " n"], share: Float[np.ndarray, " n"], deviation: float, variance: float
+) -> tuple[float, float]:
+    """The mean of a feature, and the deviation of its weight after what families tell of it, each counted once."""
+    known = np.isfinite(values)
+    if not known.any():
+        return 0.0, 0.0
+    values, share = values[known], share[known]
+    mean = float(np.average(values, weights=share))
+    told = float((share * (values - mean) ** 2).sum()) / max(variance, _NONE)
+    return mean, deviation / float(np.sqrt(1 + deviation**2 * told))
+
+
 def _calibration(
     cases: Sequence[Case],
     missed: Float[np.ndarray, " n"],
@@ -712,18 +824,22 @@ def _calibration(
     families: Shaped[np.ndarray, " n"],
     weight: Float[np.ndarray, " n"],
 ) -> float:
-    """What stated deviations have to be multiplied by so that `COVERED` of the left out lie within Z of them."""
-    actual = np.array([case.score or 0.0 for case in cases])
-    expected = np.array([from_log_odds(float(odds)) for odds in log_odds(actual) - missed])
-    slope = np.array([_slope(float(score)) for score in expected])
-    noise = np.array([case.noise for case in cases])
-    stated = np.sqrt((own**2 * (1 + leverage) + common**2) * slope**2 + noise)
-    ratio = np.abs(actual - expected) / np.maximum(stated, _LEAST)
+    """What stated deviations have to be multiplied by so that `COVERED` of the left out lie within Z of them.
+
+    Of fewer families than `FEWEST_FAMILIES` it is stretched as Student's t stretches a deviation of so many.
+    """
+    expected = [
+        from_log_odds(float(log_odds(case.score or 0.0)) - off) for case, off in zip(cases, missed, strict=True)
+    ]
+    noise = np.array([case.noise / _slope(score) ** 2 for case, score in zip(cases, expected, strict=True)])
+    ratio = np.abs(missed) / np.maximum(np.sqrt(own**2 * (1 + leverage) + common**2 + noise), _LEAST)
     share = weight / np.bincount(families, weight)[families]
     order = np.argsort(ratio)
     reached = np.cumsum(share[order]) / share.sum()
     at = min(int(np.searchsorted(reached, COVERED)), len(order) - 1)
-    return float(ratio[order][at]) / Z
+    many = int(families.max()) + 1
+    few = 1.0 if many >= FEWEST_FAMILIES else float(stdtrit(many, (1 + COVERED) / 2)) / Z
+    return few * float(ratio[order][at]) / Z
 
 
 def _cases(outcomes: Sequence[Outcome]) -> list[Case]:
@@ -785,7 +901,8 @@ def _published(outcomes: Sequence[Outcome]) -> list[Case]:
             raw = _float(bout[0].conditions["no_transfer"])
             classes = int(_float(bout[0].conditions.get("classes", 2.0)))
             features = dict(zip(standings, features_of([*standings.values()], raw, classes), strict=True))
-            cases = (_published_case(one, family, standings, features) for one in bout)
+            heads = {_key(one): _float(one.conditions["head"]) for one in bout if "head" in one.conditions}
+            cases = (_published_case(one, family, standings, features, heads.get(_key(one))) for one in bout)
             cases_of_table += [case for case in cases if case is not None]
     return cases_of_table
 
@@ -795,7 +912,11 @@ def _key(one: Outcome) -> str:
 
 
 def _published_case(
-    one: Outcome, family: str, standings: Mapping[str, Standing], features: Mapping[str, Mapping[str, float]]
+    one: Outcome,
+    family: str,
+    standings: Mapping[str, Standing],
+    features: Mapping[str, Mapping[str, float]],
+    head: float | None,
 ) -> Case | None:
     known, kind, key = one.conditions, kind_of(one.strategy), _key(one)
     raw = _float(known["no_transfer"])
@@ -807,7 +928,7 @@ def _published_case(
         anchor, standing, beside = _float(known["probe"]), standings[key], features[key]
     else:
         return None
-    return case_of(
+    case = case_of(
         standing,
         beside,
         Course(one.strategy, kind, anchor, rows, int(_float(known.get("epochs", 0.0)))),
@@ -817,6 +938,7 @@ def _published_case(
         noise=one.score * (1 - one.score) / tested + anchor * (1 - anchor) / rows,
         score=one.score,
     )
+    return replace(case, head=head if kind is Kind.TRAINING else None)
 
 
 def _standing(key: str, known: Mapping[str, object]) -> Standing:

@@ -246,7 +246,10 @@ def _searched(request: SearchRequest, zoo: Zoo, observer: Observer) -> Searched:
         raise UnusableRequest(request.kind, "--add", why, "Write their numbers: 1,3.")
     chosen = dict.fromkeys(rows[number - 1].hub for number in request.add)
     added = tuple(upstream.add(zoo, one, hub=hub, progress=observer) for one in chosen)
-    return Searched(tuple(replace(row, in_zoo=row.hub in known) for row in rows), added)
+    counts = {one.hub: one.parameters for one in zoo.listings() if one.parameters is not None}
+    counts |= {card.locator.hub: card.parameters for card in zoo.checkpoints() if card.locator is not None}
+    counted = (replace(row, parameters=counts[row.hub], counted=True) if row.hub in counts else row for row in rows)
+    return Searched(tuple(replace(row, in_zoo=row.hub in known) for row in counted), added)
 
 
 def _fetched(names: Sequence[str], zoo: Zoo, observer: Observer) -> Fetched:

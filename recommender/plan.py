@@ -23,7 +23,7 @@ from jaxtyping import Float
 
 from recommender.constraints import Constraints, Objection
 from recommender.contributions import contribution_words
-from recommender.fusion import Candidates, Kind, kind_of
+from recommender.fusion import Candidates, Kind, covered_range, kind_of
 from recommender.history import PROBE_SPREAD, Correction, History
 from recommender.results import (
     BASELINE_SPREAD,
@@ -117,9 +117,12 @@ def choose_plan(
         except PluginUnusable as failure:
             warn_of_plugin("strategy", name, failure)
     best = _best(offers, setting)
-    others = sorted((offer for offer in offers if offer is not best), key=lambda offer: -offer.expected.mean)
-    because = (*best.because, *_instead(best, others, setting), *refused)
-    return replace(best, because=because, passed_over=tuple(_passed_over(offer, setting.evidence) for offer in others))
+    beside = {offer.plan.strategy: _beside(offer, setting) for offer in offers}
+    others = sorted((offer for offer in offers if offer is not best), key=lambda offer: -beside[offer.plan.strategy])
+    apart = [beside[offer.plan.strategy] - beside[best.plan.strategy] for offer in others]
+    because = (*best.because, *_instead(best, others, apart, setting), *refused)
+    passed_over = tuple(_passed_over(offer, best, by, setting) for offer, by in zip(others, apart, strict=True))
+    return replace(best, because=because, passed_over=passed_over)
 
 
 def choose_affordable(
@@ -180,7 +183,7 @@ def _best(offers: Sequence[Choice], setting: "_Setting") -> Choice:
     if all(offer.basis is not None for offer in offers):
         evidence = setting.evidence
         return max(
-            offers, key=lambda offer: (_net(offer, evidence), -passes(offer.plan, evidence.blocks, evidence.rows))
+            offers, key=lambda offer: (_net(offer, setting), -passes(offer.plan, evidence.blocks, evidence.rows))
         )
     own = [offer for offer in offers if offer.plan.strategy not in strategies.brought]
     brought = sorted((offer for offer in offers if offer not in own), key=lambda offer: offer.cost.seconds)
@@ -191,25 +194,51 @@ def _best(offers: Sequence[Choice], setting: "_Setting") -> Choice:
     return best
 
 
-def _net(offer: Choice, evidence: Evidence) -> float:
-    """The expected score less what its cost is worth."""
-    return offer.expected.mean - price(offer.plan, evidence.blocks, evidence.rows)
+def _net(offer: Choice, setting: "_Setting") -> float:
+    """The score that strategies of a checkpoint are compared by, less what its cost is worth."""
+    return _beside(offer, setting) - price(offer.plan, setting.evidence.blocks, setting.evidence.rows)
 
 
-def _passed_over(offer: Choice, evidence: Evidence) -> PassedOver:
-    e = offer.expected
-    return PassedOver(offer.plan.strategy, e.mean, e.low, e.high, passes(offer.plan, evidence.blocks, evidence.rows))
+def _beside(offer: Choice, setting: "_Setting") -> float:
+    """The score by which strategies of a checkpoint are compared: of a training, its head's and what it adds to that.
+
+    What either is expected to score is less sure than their difference, which was measured on the same test rows.
+    """
+    return offer.expected.mean + _paired(offer.plan, setting)
 
 
-def _instead(best: Choice, others: Sequence[Choice], setting: "_Setting") -> tuple[str, ...]:
+def _paired(planned: Plan, setting: "_Setting") -> float:
+    """What pairs say that a training adds to its head, less what the expectations of both say; 0 where none does."""
+    fused, evidence = setting.fused, setting.evidence
+    kind = kind_of(planned.strategy, {"from_scratch": planned.from_scratch, "stages": planned.stages})
+    if fused is None or kind is not Kind.TRAINING or planned.strategy in strategies.brought:
+        return 0.0
+    rows, epochs = max(1, _unseen(evidence, setting.sample)), sum(stage.epochs for stage in planned.stages)
+    strategy = planned.strategy if planned.pretraining is None else _like(planned)
+    added = fused.added(evidence.ranked.checkpoint.name, strategy, kind, rows, epochs)
+    if added is None:
+        return 0.0
+    return _prior(_plan_of("linear-probe", evidence), setting).mean + added - _prior(planned, setting).mean
+
+
+def _passed_over(offer: Choice, best: Choice, apart: float, setting: "_Setting") -> PassedOver:
+    """What was passed over, with what it is expected to score ``apart`` from the best."""
+    e, lowest = offer.expected, offer.expected.metric.lowest
+    moved = best.expected.mean + apart - e.mean
+    mean, low, high = (float(np.clip(end + moved, lowest, 1)) for end in (e.mean, e.low, e.high))
+    effort = passes(offer.plan, setting.evidence.blocks, setting.evidence.rows)
+    return PassedOver(offer.plan.strategy, mean, low, high, effort)
+
+
+def _instead(best: Choice, others: Sequence[Choice], apart: Sequence[float], setting: "_Setting") -> tuple[str, ...]:
     """The best of the others, with what it would gain and cost, and what would change the advice."""
     if not others or best.basis is None:
         return ()
     metric, blocks, rows = best.expected.metric, setting.evidence.blocks, setting.evidence.rows
     reasons = []
-    for other in others[:_RUNNERS_UP]:
-        gain = metric.difference(other.expected.mean - best.expected.mean)
+    for other, by in zip(others[:_RUNNERS_UP], apart, strict=False):
         times = passes(other.plan, blocks, rows) / passes(best.plan, blocks, rows)
+        gain = metric.difference(by)
         reasons.append(f"{other.plan.strategy} is expected {gain} from there, for {times:.1f} times the passes")
     return (*reasons, *([] if best.plan.from_scratch else [_would_change(best, others, setting)]))
 
@@ -220,9 +249,11 @@ def _would_change(best: Choice, others: Sequence[Choice], setting: "_Setting") -
     for factor in _MORE:
         rows = evidence.rows * factor
         more = replace(setting, evidence=replace(evidence, rows=rows))
-        then = {offer.plan.strategy: _prior(offer.plan, more).mean for offer in (best, *others)}
+        then = {
+            offer.plan.strategy: _prior(offer.plan, more).mean + _paired(offer.plan, more) for offer in (best, *others)
+        }
         net = {
-            offer.plan.strategy: _net(offer, evidence) - offer.expected.mean + then[offer.plan.strategy]
+            offer.plan.strategy: then[offer.plan.strategy] - price(offer.plan, evidence.blocks, evidence.rows)
             for offer in (best, *others)
             if not offer.plan.from_scratch
         }
@@ -342,6 +373,8 @@ def _choice(planned: Plan, setting: _Setting) -> Choice:
     earlier = setting.history.on(sample.digest, ranked.checkpoint.name, prior.metric)
     guess, why = _after(prior, planned.strategy, earlier, setting)
     expected = Expected.around(guess.metric, guess.mean, Z * guess.deviation)
+    if guess.basis is not None:
+        expected = Expected(guess.metric, guess.mean, *covered_range(guess.mean, guess.deviation))
     floored = bool(planned.stages) and planned.head == "logistic" and not earlier
     gain = _gain(guess, prior, ranked, setting.reference, scratch=planned.from_scratch)
     if floored:

@@ -201,8 +201,11 @@ def _wrong_with(card: Checkpoint) -> str:
 def _objects(zoo: Zoo) -> Iterator[Diagnosis]:
     """Checkpoints that are to be shared and are not, or not whole: what is missing or has another size."""
     shared = zoo.home.shared
-    for card in () if shared is None else zoo.checkpoints():
-        if card.locator is not None or card.origin is Origin.SEEDLING or shared is None:
+    if shared is None:
+        return
+    shared.objects.require_there()
+    for card in zoo.checkpoints():
+        if card.locator is not None or card.origin is Origin.SEEDLING:
             continue
         faults = shared.objects.faults(card.objects) if card.objects else ("no other machine can open it",)
         if not faults:

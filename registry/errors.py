@@ -18,6 +18,7 @@
     ├── SignInUnusable             (ValueError)    a page for others without a sound sign-in
     ├── MlflowUnusable             (OSError)       a store of MLflow that cannot be read
     ├── ExtraMissing               (ImportError)   a library of an optional extra is not installed
+    ├── ExtraUnusable              (ImportError)   one is installed, and does not load
     ├── ClusterError               (RuntimeError)  a Ray cluster
     │   ├── ClusterAway            (ConnectionError)   none answers at its address
     │   ├── ClusterRefused         (PermissionError)   its token is another
@@ -154,6 +155,7 @@ __all__ = [
     "EncoderMismatch",
     "EstimatorError",
     "ExtraMissing",
+    "ExtraUnusable",
     "FolderUnusable",
     "GgufOnly",
     "HomeUnusable",
@@ -266,7 +268,8 @@ def printable(text: str) -> str:
 
 
 _MOST_NAMES = 30
-"""Known names that a remedy tells."""
+"""Known names that a remedy tells; of more the closest."""
+_CLOSEST = 5
 _ALIKE = 0.7
 """Likeness (difflib's ratio) from which a name counts as misspelt: another word of like letters is no typing error."""
 
@@ -301,15 +304,20 @@ class UnknownName(TransferZooError, KeyError):
     def __init__(self, what: str, name: str, known: Sequence[str]) -> None:
         self.what, self.name, self.known = what, name, tuple(known)
         close = get_close_matches(name, known, n=1, cutoff=_ALIKE) or _containing(name, known)
-        hint = f"Did you mean {close[0]!r}?" if close else f"Known: {_some(sorted(known))}."
+        hint = f"Did you mean {close[0]!r}?" if close else _some(name, sorted(known))
         super().__init__(f"there is no {what} named {name!r}", hint)
 
 
-def _some(names: Sequence[str]) -> str:
-    """Names as they are read: of many the first, and how many more there are."""
-    if len(names) <= _MOST_NAMES:
-        return ", ".join(names) or "none"
-    return f"{', '.join(names[:_MOST_NAMES])} and {len(names) - _MOST_NAMES} more"
+def _some(name: str, known: Sequence[str]) -> str:
+    """The names that there are; of many those that are spelled most like the one typed."""
+    if len(known) <= _MOST_NAMES:
+        return f"Known: {', '.join(known) or 'none'}."
+    typed = name.casefold()
+    containing = [one for one in known if len(name) > 2 and typed in one.casefold()]
+    lower = {one.casefold(): one for one in known}
+    alike = [lower[one] for one in get_close_matches(typed, lower, n=_CLOSEST, cutoff=0)]
+    nearest = [*dict.fromkeys((*containing, *alike))][:_CLOSEST]
+    return f"Of {len(known)} the closest are {', '.join(nearest)}."
 
 
 def _containing(name: str, known: Sequence[str]) -> list[str]:
@@ -506,6 +514,18 @@ class ExtraMissing(TransferZooError, ImportError):
     def __init__(self, library: str, extra: str) -> None:
         self.library, self.extra = library, extra
         super().__init__(f"{library} is not installed", f'Run: pip install "transferzoo[{extra}]"')
+
+
+class ExtraUnusable(TransferZooError, ImportError):
+    """A library of an optional extra that is installed, and does not load."""
+
+    def __init__(self, library: str, extra: str, why: str) -> None:
+        self.library, self.extra, self.why = library, extra, why
+        super().__init__(
+            f"{library} is installed, but does not load: {why}",
+            f'Install what it needs in versions that fit each other: pip install --upgrade "transferzoo[{extra}]"; '
+            f'`python -c "import {library}"` must pass.',
+        )
 
 
 class ClusterError(TransferZooError, RuntimeError):
@@ -993,12 +1013,12 @@ class HubError(TransferZooError, OSError):
 
 
 class HubUnreachable(HubError):
-    """No answer from a hub, or none in time."""
+    """No answer from a hub, none in time, or one that broke off."""
 
-    def __init__(self, endpoint: str, why: str) -> None:
+    def __init__(self, endpoint: str, why: str, *, broke_off: bool = False) -> None:
         self.endpoint, self.why = endpoint, why
         super().__init__(
-            f"{endpoint} cannot be reached: {why}",
+            f"{endpoint} {'broke off' if broke_off else 'cannot be reached'}: {why}",
             "Try again later; what was fetched is kept, and all that is in the cache works (HF_HUB_OFFLINE=1).",
         )
 

@@ -125,6 +125,9 @@ class HubModel:
     """Why it cannot be used here, as far as that is seen; empty where nothing speaks against it."""
     in_zoo: bool = False
     """Whether a registered checkpoint comes from it, where that was looked up."""
+    counted: bool = False
+    """Whether the parameters were counted by its config; else they are the hub's count of all numbers in its files,
+    with those that never learn (the statistics of normalization) among them."""
 
 
 @dataclass
@@ -566,7 +569,8 @@ class Hub:
             return NotAHub(endpoint, f"its answer about {what} is none ({type(cause).__name__})")
         if isinstance(cause, OSError) and cause.errno is not None:
             return cause
-        return HubUnreachable(endpoint, _first_line(cause))
+        broke_off = bool(_kinds(cause) & {"RemoteProtocolError", "ReadError"})
+        return HubUnreachable(endpoint, _first_line(cause), broke_off=broke_off)
 
 
 def parse_hub_id(text: str) -> tuple[str, str]:
@@ -802,8 +806,12 @@ def _wait(cause: Exception, tried: int) -> float | None:
                 return None
             stated = _seconds(response.headers.get("Retry-After")) if response is not None else None
             return stated if stated is not None else 0.5 * 2 ** (tried - 1)
-    names = {kind.__name__ for link in _causes(cause) for kind in type(link).__mro__}
-    return 0.5 * 2 ** (tried - 1) if names & {"TransportError", "ConnectionError"} else None
+    return 0.5 * 2 ** (tried - 1) if _kinds(cause) & {"TransportError", "ConnectionError"} else None
+
+
+def _kinds(cause: BaseException) -> set[str]:
+    """Names of the classes of an error and of what it came from."""
+    return {kind.__name__ for link in _causes(cause) for kind in type(link).__mro__}
 
 
 def _causes(cause: BaseException) -> Iterator[BaseException]:

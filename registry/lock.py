@@ -7,6 +7,7 @@ with its digest and size, and the license and claims as they were at import, whi
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha1
 from pathlib import Path, PurePosixPath
@@ -19,6 +20,7 @@ from registry.errors import (
     DiskFull,
     FolderUnusable,
     NotFetched,
+    ObjectsError,
     PathMissing,
     TransferZooError,
     UnreadableDocument,
@@ -73,11 +75,12 @@ def lock(zoo: Zoo) -> tuple[Locked, ...]:
 
     Raises:
         PathMissing: a file vanished while it was read.
+        ObjectsError: which files a shared one has cannot be read.
     """
     entries = []
     for card in (card for card in zoo.checkpoints() if card.origin is not Origin.SEEDLING):
         if zoo.here(card):
-            entries.append(Locked(card, _files(card.folder)))
+            entries.append(Locked(card, _files(card, zoo)))
         elif card.locator is not None:
             entries.append(Locked(card, card.locator.files, here=False))
     return tuple(entries)
@@ -129,7 +132,8 @@ def read_lock(path: Path) -> tuple[Locked, ...]:
 def restore(zoo: Zoo, entries: Sequence[Locked], places: Sequence[Path] = ()) -> tuple[Restored, ...]:
     """Make every checkpoint of a lock what it was, from where it lies or from a folder of its name in ``places``.
 
-    A checkpoint is taken over only where every file is the same, byte for byte. Nothing is asked of the network.
+    A checkpoint is taken over only where every file is the same, byte for byte. No hub is asked; one that is registered
+    and shared with this home is fetched.
     """
     return tuple(_restored(zoo, entry, places) for entry in entries)
 
@@ -137,6 +141,9 @@ def restore(zoo: Zoo, entries: Sequence[Locked], places: Sequence[Path] = ()) ->
 def _restored(zoo: Zoo, entry: Locked, places: Sequence[Path]) -> Restored:
     name = entry.card.name
     known = zoo.checkpoint(name) if name in zoo else None
+    if known is not None:
+        with suppress(ObjectsError, DiskFull):  # then it is missing, which is said
+            known = zoo.at_hand(known)
     if known is not None and known.digest != entry.card.digest:
         why = f"other weights are registered: {known.digest[:12]}, locked {entry.card.digest[:12]}"
         return Restored(name, "changed", why)
@@ -212,9 +219,13 @@ def _size(folder: Path, file: HubFile) -> int:
     return (folder / file.name).stat().st_size
 
 
-def _files(folder: Path) -> tuple[HubFile, ...]:
-    """The plain files of a checkpoint's folder that may be opened here, by name."""
-    paths = [folder / name for name in plain_files(folder)]
+def _files(card: Checkpoint, zoo: Zoo) -> tuple[HubFile, ...]:
+    """The plain files of a checkpoint's folder that may be opened here, by name; of one that is shared, as uploaded."""
+    shared = zoo.home.shared
+    if shared is not None and card.objects and not card.folder.is_dir():
+        files = shared.manifest(card.objects).files
+        return tuple(HubFile(file.path, file.size, f"sha256:{file.digest}") for file in files if "/" not in file.path)
+    paths = [card.folder / name for name in plain_files(card.folder)]
     return tuple(HubFile(path.name, path.stat().st_size, f"sha256:{sha256_of(path)}") for path in paths)
 
 

@@ -58,7 +58,7 @@ _PROCESSORS = (
 )
 _MOST_CLAIMS = 200
 _LONGEST = 300
-_FORBIDDEN = "HF_HUB_OFFLINE forbids to ask the hub"
+_FORBIDDEN = "HF_HUB_OFFLINE forbids to ask the hub; what is cached works"
 _COUNTS = {"I64", "I32", "I16", "BOOL"}
 """Kinds of number of buffers that count or mask."""
 _WIDTHS = {"float32": "F32", "float16": "F16", "bfloat16": "BF16", "float64": "F64"}
@@ -154,7 +154,7 @@ def fetch(zoo: Zoo, name: str, *, hub: Hub | None = None, progress: Progress = s
 def sync(zoo: Zoo, *, hub: Hub | None = None, progress: Progress = silent) -> tuple[Change, ...]:
     """How the repository of every checkpoint of a hub stands by now; the states are kept, no commit is changed.
 
-    Offline, or where the hub does not answer, the row says so and the state stays as it was.
+    Offline, or where the hub does not answer, the row says so and the state stays what it was when last asked.
     """
     hub = hub or Hub()
     rows: list[Change] = []
@@ -313,6 +313,7 @@ def _registered(zoo: Zoo, name: str) -> Checkpoint | None:
 
 def _change(hub: Hub, card: Checkpoint, pinned: Locator) -> Change:
     row = Change(card.name, pinned.hub, pinned.state, pinned.commit)
+    before = replace(row, upstream=pinned.upstream)
     try:
         now = hub.remote(pinned.hub, pinned.revision)
     except HubGated:
@@ -320,7 +321,7 @@ def _change(hub: Hub, card: Checkpoint, pinned: Locator) -> Change:
     except HubMissing:
         return replace(row, state=HubState.DELETED)
     except HubError as why:
-        return replace(row, unknown=_FORBIDDEN if isinstance(why, HubOffline) else str(why))
+        return replace(before, unknown=_FORBIDDEN if isinstance(why, HubOffline) else str(why))
     row = replace(row, downloads=now.downloads)
     if now.hub != pinned.hub:
         return replace(row, state=HubState.RENAMED, upstream=now.hub)

@@ -20,7 +20,7 @@ from tests.objects import BUCKET, SECRET, s3_environment, s3_server
 from tests.registry.test_zoo_add import catalog, mine, net  # noqa: F401 - fixtures
 from tests.ui.pictures import write_stripes
 
-pytestmark = [pytest.mark.slow, pytest.mark.postgres]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -44,6 +44,7 @@ def opened(monkeypatch):
     return names
 
 
+@pytest.mark.postgres
 def test_what_one_home_has_done_another_goes_on_with(server, opened, postgres_url, catalog, mine, tmp_path):  # noqa: F811
     def home(name, objects=f"s3://{BUCKET}/zoo"):
         return Zoo.open(tmp_path / name, registry=postgres_url, objects=objects, catalog=catalog)
@@ -92,3 +93,16 @@ def test_what_one_home_has_done_another_goes_on_with(server, opened, postgres_ur
         assert "features are not shared" in third.notes[0]
     with home("fourth", objects=None) as fourth, pytest.raises(UnknownName):
         find_run(fourth.home, run.id)
+
+
+def test_who_is_shared_and_cannot_be_fetched_is_skipped_and_all_others_are_advised(catalog, mine, tmp_path):  # noqa: F811
+    (tmp_path / "shared").mkdir()
+    with Zoo.open(tmp_path / "home", objects=str(tmp_path / "shared"), catalog=catalog) as zoo:
+        zoo.add(mine)
+    shutil.rmtree(mine)
+    (tmp_path / "shared").rename(tmp_path / "away")
+    with Zoo.open(tmp_path / "home", objects=str(tmp_path / "shared"), catalog=catalog) as zoo:
+        advice = recommend(Sample.from_folder(write_stripes(tmp_path)), zoo, keep=2)
+        assert [one.checkpoint.name for one in advice.choices] == ["lens-net"]
+        ((name, why),) = [(one.checkpoint, one.reason) for one in advice.skipped]
+        assert (name, "nothing to keep objects in" in why) == ("mine", True)

@@ -94,7 +94,8 @@ def present_holdings(  # noqa: PLR0912 - one case a kind
             context.print(offers.locked_report(record["checkpoints"], result.file))
     context.print_json(form)
     failed = isinstance(result, holdings.Fetched) and result.failed
-    if failed or (isinstance(result, holdings.Restorations) and not result.sound):
+    unasked = isinstance(result, holdings.Upstream) and any(change.unknown for change in result.changes)
+    if failed or unasked or (isinstance(result, holdings.Restorations) and not result.sound):
         raise typer.Exit(1)
 
 

@@ -32,7 +32,7 @@ def models_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
     if not rows:
         return Text("The hub has none of these.", "dim")
     tasks = {row["task"] for row in rows}
-    columns = [">#", "checkpoint", ">parameters", "license", ">downloads", "usable here"]
+    columns = [">#", "checkpoint", ">parameters", "license", ">downloads", "usable"]
     table = new_table(*columns, *(["task"] if len(tasks) > 1 else []))
     notes: list[RenderableType] = []
     for number, row in enumerate(rows, start=1):
@@ -41,7 +41,7 @@ def models_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
         table.add_row(
             str(number),
             Text(shown(row["hub"]), "bold"),
-            "unknown" if row["parameters"] is None else render.amount(row["parameters"]),
+            _count(row),
             cut(shown(row["license"] or "unknown")),
             f"{row['downloads']:,}",
             Text("no", "yellow") if why else fine,
@@ -53,8 +53,17 @@ def models_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
         column.no_wrap = place != 1
     give_way(table, 3, *range(len(columns), len(table.columns)))
     table.columns[1].min_width = min(max(len(shown(row["hub"])) for row in rows), _LEAST_ID)
+    if any(row["parameters"] is not None and not row["counted"] for row in rows):
+        notes.append(Text("~: as the hub counts, with numbers that never learn; `zoo add` counts parameters.", "dim"))
     of = f"All of them do {shown(rows[0]['task'])}." if len(tasks) == 1 and rows[0]["task"] else ""
     return Group(table, *notes, *([Text(of, "dim")] if of else []))
+
+
+def _count(row: Mapping[str, Any]) -> str:
+    """The parameters of a hub's model; with a tilde where only the hub counted them."""
+    if row["parameters"] is None:
+        return "unknown"
+    return f"{'' if row['counted'] else '~'}{render.amount(row['parameters'])}"
 
 
 def added_report(row: Mapping[str, Any], *, here: bool, size: int) -> RenderableType:
@@ -120,14 +129,12 @@ def changes_report(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
     table.columns[3].no_wrap = False
     reasons: dict[str, list[str]] = {}
     for row in rows:
+        more = shown(row["upstream"] if "/" in row["upstream"] else row["upstream"][:12])
         if row["unknown"]:
-            state, more = Text("not known", "dim"), ""
+            state = Text(f"was {row['state']}", "dim")
             reasons.setdefault(row["unknown"], []).append(shown(row["checkpoint"]))
         else:
-            state, more = (
-                Text(row["state"], styles[row["state"]]),
-                shown(row["upstream"] if "/" in row["upstream"] else row["upstream"][:12]),
-            )
+            state = Text(row["state"], styles[row["state"]])
         if row["changed"]:
             more = f"{more[:12]}: {', '.join(map(shown, row['changed']))}"
         table.add_row(cut(shown(row["checkpoint"]), "bold"), row["commit"][:12], state, Text(more, overflow="fold"))
@@ -135,7 +142,9 @@ def changes_report(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
         Text(f"Nothing could be learned of {', '.join(names)}: {shown(reason)}", "yellow")
         for reason, names in reasons.items()
     ]
-    return Group(table, *unknown, Text("What is pinned stays; to take what is new: zoo add ORG/NAME --name NEW", "dim"))
+    pinned = "What is pinned stays; to take what is new: transferzoo zoo add ORG/NAME --name NEW"
+    newer = any(row["state"] in {"moved", "renamed"} for row in rows)
+    return Group(table, *unknown, *([Text(pinned, "dim")] if newer else []))
 
 
 def usage_report(rows: Sequence[Mapping[str, Any]], cache: str) -> RenderableType:

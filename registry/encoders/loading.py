@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from registry.errors import (
     BadWeights,
     CheckpointError,
     ExtraMissing,
+    ExtraUnusable,
     MalformedWeights,
     NotFetched,
     NoWeights,
@@ -266,7 +268,20 @@ def _trusted(folder: Path) -> _Folder:
     if not (folder / "config.json").is_file():
         raise NoWeights(folder, "config.json")
     dtypes = {name: dtype for file in files for name, dtype in _checked_header(file).items()}
-    return _Folder(folder, _tidy(folder, stated(folder, "config.json")), files, dtypes)
+    settings = _tidy(folder, stated(folder, "config.json"))
+    if settings.get("model_type") == _TIMM:
+        _require_timm()
+    return _Folder(folder, settings, files, dtypes)
+
+
+def _require_timm() -> None:
+    """timm, and the torchvision that it imports, load."""
+    if find_spec("timm") is None:
+        raise ExtraMissing("timm", "timm")
+    try:
+        import_module("timm")
+    except Exception as cause:  # a torchvision that was built for another torch raises a RuntimeError, or what not
+        raise ExtraUnusable("timm", "timm", _first_line(cause)) from cause
 
 
 def _tidy(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:

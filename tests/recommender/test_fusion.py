@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import recommender.fusion as fusion_module
 from recommender.contributions import contribution_words
 from recommender.fusion import (
     Candidates,
@@ -15,6 +16,7 @@ from recommender.fusion import (
     Kind,
     Standing,
     case_of,
+    covered_range,
     features_of,
     kind_of,
     log_odds,
@@ -102,18 +104,100 @@ def test_where_nothing_but_the_probe_speaks_it_is_hardly_worse_than_the_probe():
     assert ours < 1.05 * np.mean([(case.anchor - case.score) ** 2 for case in unknown])
 
 
+def paired(cases, gains):
+    """The cases with heads that score as their probes do, each training its body's gain and luck more or less."""
+    random = np.random.default_rng(3)
+    heads = [replace(one, kind=Kind.HEAD, strategy="linear-probe", score=one.anchor) for one in cases]
+    trained = [
+        replace(one, body=body, head=one.anchor, score=one.anchor + gain + random.normal(0, 0.01))
+        for one, (body, gain) in zip(cases, [*gains.items()] * len(cases), strict=False)
+    ]
+    return [*heads, *trained]
+
+
+def test_what_a_training_adds_to_its_head_is_what_it_added_to_heads_of_the_same_body():
+    cases, new = world(30), replace(world(1, seed=9)[0], checkpoint="new")
+    fusion = Fusion(paired(cases, {"learns": 0.05, "forgets": -0.05}))
+    learns, forgets, strange = (fusion.added(replace(new, body=body)) for body in ("learns", "forgets", "strange"))
+    assert learns > 0.01
+    assert forgets < -0.01
+    assert forgets < strange < learns
+
+
+def test_where_no_head_was_carried_out_the_expected_one_stands_for_it():
+    known = paired(world(30), {"learns": 0.05, "forgets": -0.05})
+    fusion, new = Fusion([replace(one, head=None) for one in known]), replace(world(1, seed=9)[0], checkpoint="new")
+    assert fusion.added(replace(new, body="learns")) > 0.01 > -0.01 > fusion.added(replace(new, body="forgets"))
+
+
+def test_what_is_added_is_unknown_of_heads_and_where_nothing_was_trained():
+    fusion, new = Fusion(paired(world(30), {"learns": 0.05})), world(1, seed=9)[0]
+    assert fusion.added(replace(new, kind=Kind.HEAD)) is None
+    assert fusion.added(replace(new, modality="smell")) is None
+    assert Fusion(world(30)).added(new) is None
+
+
 def test_nine_of_ten_scores_lie_in_their_interval():
     fusion, inside = Fusion(world(60, noise=0.25)), []
     for case in world(200, seed=7, noise=0.25):
         fused = fusion.expect(case)
         mean = fused.score(case.anchor)
-        inside.append(abs(mean - case.score) <= 1.645 * fused.deviation(mean, 0.0)[0])
+        low, high = covered_range(mean, fused.deviation(mean, 0.0)[0])
+        inside.append(low <= case.score <= high)
     assert 0.85 < np.mean(inside) < 0.95
+
+
+def test_an_interval_has_more_room_below_a_high_score_than_above_it_and_none_beyond_its_ends():
+    low, high = covered_range(0.95, 0.02)
+    assert 0.95 - low > high - 0.95 > 0
+    assert covered_range(0.5, 0.05) == pytest.approx((0.5 - 0.081, 0.5 + 0.081), abs=0.003)
+    assert covered_range(1.0, 0.4)[1] == 1.0
+    assert covered_range(0.0, 0.4)[0] == 0.0
 
 
 def test_an_unknown_checkpoint_is_less_sure_than_a_known_one():
     fusion, case = Fusion(world(40)), world(1, seed=9)[0]
     assert fusion.expect(replace(case, checkpoint="stranger", body="strange")).own > fusion.expect(case).own
+
+
+def test_what_learns_longer_or_from_more_than_was_ever_measured_is_less_sure_the_farther_it_lies():
+    """All of the known have the same rows and epochs, so that no regression could tell what more of either does."""
+    fusion, case = Fusion(world(40)), world(1, seed=9)[0]
+    assert {(one.features["rows"], one.features["epochs"]) for one in fusion.cases} == {
+        (case.features["rows"], case.features["epochs"])
+    }
+
+    def deviation(**beyond):
+        return fusion.expect(replace(case, features={**case.features, **beyond})).own
+
+    here, more, most = (deviation(epochs=float(np.log(epochs))) for epochs in (20, 80, 320))
+    assert here < more < most
+    assert here < deviation(rows=0.7) < deviation(rows=0.9)
+
+
+def test_rows_that_more_families_were_measured_on_widen_less():
+    def wider(samples):
+        cases = world(samples)
+        few = [replace(one, features={**one.features, "rows": 0.2}) for one in cases]
+        fusion, case = Fusion([*cases, *few]), world(1, seed=9)[0]
+        far, near = (fusion.expect(replace(case, features={**case.features, "rows": at})).own for at in (0.9, 0.35))
+        return far - near
+
+    assert 0 < wider(40) < wider(10)
+
+
+def test_few_families_make_an_interval_as_much_wider_as_student_has_it():
+    """With eight families no quantile of theirs covers nine of ten; with nine there is one."""
+    ratio = [
+        _calibration_of(world(families)) / _calibration_of(world(families), fewest=0) for families in (6, 8, 9, 20)
+    ]
+    assert ratio == pytest.approx([1.943 / 1.645, 1.860 / 1.645, 1, 1], rel=1e-3)
+
+
+def _calibration_of(cases, fewest=fusion_module.FEWEST_FAMILIES):
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(fusion_module, "FEWEST_FAMILIES", fewest)
+        return Fusion(cases).expect(cases[0]).calibration
 
 
 def test_a_modality_without_outcomes_gets_scale_free_features_a_wider_interval_and_is_told():

@@ -1,12 +1,14 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from recommender.fusion import Candidates, Course, Fusion, Kind, Standing, case_of, features_of
 from recommender.history import History
 from recommender.plan import choose_plan, controlled, set_by_hand
 from recommender.results import Expected, Plan, Stage
 from recommender.strategies import strategies
-from recommender.testing.evidence import evidence
+from recommender.testing.evidence import CHECKPOINT, evidence
 from registry.cards import Metric, Origin, Outcome, Task
 from registry.errors import NotOffered
 from registry.forms import from_json
@@ -146,3 +148,31 @@ def test_epochs_set_by_hand_are_those_of_all_stages():
 def test_a_plan_that_fits_a_head_alone_has_nothing_to_set():
     with pytest.raises(NotOffered, match="no epochs, rate or batch size"):
         set_by_hand(planned(0.05, "linear-probe").plan, 3, None, None)
+
+
+def added_before(gain):
+    """Outcomes of a net whose heads score more than its probes promised, and trainings by a gain more than those."""
+    random, cases = np.random.default_rng(0), []
+    for sample in range(30):
+        standing = Standing(CHECKPOINT.digest[:8], "net-0.40M@64", 0.6 + 0.3 * random.random())
+        beside = features_of([standing], 0.4, 5)[0]
+        for strategy, kind, score in (
+            ("linear-probe", Kind.HEAD, standing.probe + 0.05),
+            ("lp-ft", Kind.TRAINING, standing.probe + 0.05 + gain),
+        ):
+            course = Course(strategy, kind, standing.probe, 600, 20 if kind is Kind.TRAINING else 0)
+            case = case_of(standing, beside, course, sample=f"s{sample}", modality="image", score=score)
+            cases.append(replace(case, head=None if kind is Kind.HEAD else standing.probe + 0.05))
+    return Fusion(cases)
+
+
+@pytest.mark.parametrize(("gain", "strategy"), [(0.03, "lp-ft"), (-0.02, "linear-probe")])
+def test_of_the_strategies_of_a_net_that_is_advised_which_was_better_on_the_same_rows(gain, strategy):
+    pictures, labels = colored(90)
+    sample, known = Sample.from_arrays(pictures, labels, name="colors"), evidence()
+    standings = {CHECKPOINT.name: Standing(CHECKPOINT.digest[:8], "net-0.40M@64", 0.8)}
+    fused = Candidates.beside(added_before(gain), standings, 0.4, 5, "image")
+    choice = choose_plan(known.ranked, sample, known.baseline, History(()), fused=fused)
+    assert choice.plan.strategy == strategy
+    (other,) = (row for row in choice.passed_over if row.strategy in {"lp-ft", "linear-probe"})
+    assert choice.expected.mean - other.mean == pytest.approx(abs(gain), abs=0.015)

@@ -372,7 +372,7 @@ def test_a_file_that_is_always_cut_ends_by_name_and_leaves_the_entry_as_it_was(h
     hub.add("org/net", a_net())
     before = upstream.add(zoo, "org/net")
     hub.fail("cut", WEIGHTS)
-    with pytest.raises(HubUnreachable):
+    with pytest.raises(HubUnreachable, match="broke off"):
         upstream.fetch(zoo, "net", hub=Hub(stall=3.0))
     assert zoo.checkpoint("net") == before
     assert not list(Hub().cache.rglob("*.incomplete"))
@@ -553,6 +553,17 @@ def test_offline_what_is_here_works_and_the_rest_is_named(hub, zoo, monkeypatch)
             work()
     assert all(row.unknown for row in upstream.sync(zoo))
     assert len(hub.requests) == requested
+
+
+def test_offline_the_state_last_known_and_what_is_there_instead_are_kept(hub, zoo, monkeypatch):
+    hub.add("org/net", a_net())
+    upstream.add(zoo, "org/net")
+    hub.rename("org/net", "new/net")
+    upstream.sync(zoo)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    (row,) = upstream.sync(zoo)
+    assert (row.state, row.upstream) == (HubState.RENAMED, "new/net")
+    assert "HF_HUB_OFFLINE" in row.unknown
 
 
 # ------------------------------------------------------------ search, sync, remove, disk

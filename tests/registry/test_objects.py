@@ -58,6 +58,7 @@ def everything_below(folder):
 
 def keeps_folders(objects, folder, elsewhere):
     """What any place of objects has to do."""
+    objects.require_there()
     digest = objects.put(folder)
     assert digest == Manifest.of(folder).digest == objects.put(folder)
     objects.fetch(digest, elsewhere)
@@ -127,6 +128,8 @@ def test_a_damaged_manifest_or_name_is_refused(shared, folder, tmp_path):
     manifest.write_bytes(manifest.read_bytes() + b" ")
     with pytest.raises(ObjectDamaged):
         shared.fetch(digest, tmp_path / "elsewhere")
+    assert shared.put(folder) == digest  # which mends it
+    shared.fetch(digest, tmp_path / "elsewhere")
     shared.name("runs", "one", digest)
     for content in (b"", b"[]", b'{"manifest": "../../x"}', b"\xff"):
         (tmp_path / "shared" / "names" / "runs" / "one.json").write_bytes(content)
@@ -170,6 +173,8 @@ def test_a_place_that_is_none_is_refused_and_never_repeated(tmp_path):
             Objects.at(url)
         assert SECRET not in str(error.value) + error.value.remedy
     away = Objects.at(str(tmp_path / "missing"))
+    with pytest.raises(BucketMissing):
+        away.require_there()
     with pytest.raises(BucketMissing, match="missing"):
         away.named("runs", "one")
     with pytest.raises(BucketMissing):
@@ -214,6 +219,8 @@ def test_a_folder_comes_back_as_it_was_from_a_server(server, folder, tmp_path):
 def test_what_a_server_refuses_has_a_name_and_holds_no_key(server, folder, monkeypatch):
     with pytest.raises(BucketMissing, match="s3://no-such-bucket"):
         Objects.at("s3://no-such-bucket/prefix").put(folder)
+    with pytest.raises(BucketMissing, match="no-such-bucket"):
+        Objects.at("s3://no-such-bucket").require_there()
     with pytest.raises(UnusableObjects):
         Objects.at("s3://No_Bucket!/prefix").put(folder)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):

@@ -123,6 +123,17 @@ def test_a_misspelt_name_gets_a_hint(zoo):
         zoo.lens("text")
 
 
+def test_of_many_names_the_closest_few_are_told():
+    many = [f"net-{number:02}" for number in range(30)] + ["ConvNeXt-small", "convnext-tiny", "vit-base"]
+    assert UnknownName("checkpoint", "ConvNext", many).remedy.startswith(
+        "Of 33 the closest are ConvNeXt-small, convnext-tiny, "
+    )
+    nearest = UnknownName("checkpoint", "UNKNOWN", many).remedy
+    assert nearest.startswith("Of 33 the closest are ")
+    assert nearest.count(",") == 4
+    assert UnknownName("checkpoint", "UNKNOWN", many[:30]).remedy.count("net-") == 30
+
+
 def test_a_sample_seen_through_the_lens_is_kept_for_the_next_time(zoo):
     sample = shaded(40)
     seen = zoo.lens_features(sample)

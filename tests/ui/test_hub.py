@@ -71,6 +71,22 @@ def test_a_data_set_of_the_hub_is_advised_on_by_its_name_and_configuration(hub):
 
 
 @pytest.mark.slow
+def test_what_cannot_be_asked_offline_is_said_by_the_exit_code_too(hub):
+    assert "~23.4 k" in transferzoo("zoo", "search", "net").stdout
+    transferzoo("zoo", "add", "org/net")
+    searched = transferzoo("zoo", "search", "net").stdout
+    assert "22.9 k" in searched
+    assert "~" not in searched
+    assert "usable" in searched.splitlines()[0]
+    done = transferzoo("zoo", "sync", HF_HUB_OFFLINE="1")
+    assert done.returncode == 1
+    assert "was ok" in done.stdout
+    assert "HF_HUB_OFFLINE forbids" in " ".join(done.stdout.split())
+    assert "zoo add ORG/NAME" not in done.stdout
+    assert transferzoo("zoo", "list", "--here", HF_HUB_OFFLINE="1").returncode == 0
+
+
+@pytest.mark.slow
 def test_the_commands_of_the_readme_print_what_it_shows(hub, tmp_path, monkeypatch):
     write_stripes(tmp_path).rename(tmp_path / "my-images")
     monkeypatch.chdir(tmp_path)

@@ -240,7 +240,7 @@ def zoo_sync(
 ) -> None:
     """See what has changed upstream, and change nothing; with a lock bring the checkpoints up to what it names.
 
-    Exit code 1 where some are missing or changed of a lock.
+    Exit code 1 where nothing could be learned of some, or where some are missing or changed of a lock.
     """
     request = parse_request("zoo sync", locals())
     with command_context(home, json) as context:

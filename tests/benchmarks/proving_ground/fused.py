@@ -1,17 +1,16 @@
 """What the product expects of every cell, fused from the outcomes of all other families, as a user's would be."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from math import log
 
 import numpy as np
 
-from recommender.fusion import Case, Fusion, Kind
+from recommender.fusion import Case, Fusion, Kind, covered_range
 from recommender.strategies.cost import PRICE
 from registry.catalog import read_catalog
 from registry.home import catalog_folder
-from registry.metrics import Z
 from tests.benchmarks.proving_ground.cells import Cell
 from tests.benchmarks.proving_ground.design import TUNED_EPOCHS, TUNED_ROWS
 
@@ -33,6 +32,8 @@ class Expectation:
     high: float
     head: float | None = None
     """What the same probe's head is expected to score, where the case is a training."""
+    added: float | None = None
+    """What a training is expected to add to that on the same rows."""
 
 
 def expectations(cases: Iterable[Case]) -> list[Expectation]:
@@ -45,17 +46,10 @@ def expectations(cases: Iterable[Case]) -> list[Expectation]:
             fused = fusion.expect(case) if case.family == family else None
             if fused is not None:
                 mean = fused.score(case.anchor)
-                reach = Z * fused.deviation(mean, float(np.sqrt(case.noise)))[0]
-                low, high = min(mean, max(0.0, mean - reach)), max(mean, min(1.0, mean + reach))
-                collected.append(Expectation(case, mean, low, high, _of_head(case, fusion)))
+                low, high = covered_range(mean, fused.deviation(mean, float(np.sqrt(case.noise)))[0])
+                head = fusion.head(case) if case.kind is Kind.TRAINING else None
+                collected.append(Expectation(case, mean, low, high, head, fusion.added(case)))
     return collected
-
-
-def _of_head(case: Case, fusion: Fusion) -> float | None:
-    if case.kind is not Kind.TRAINING:
-        return None
-    fused = fusion.expect(replace(case, strategy="linear-probe", kind=Kind.HEAD))
-    return None if fused is None else fused.score(case.anchor)
 
 
 @lru_cache(maxsize=2)
@@ -87,7 +81,8 @@ def advised(design: Sequence[Cell], collected: Iterable[Expectation]) -> dict[tu
     scratch: dict[tuple[str, str], float] = {}
     for one in collected:
         case = one.case
-        net = one.mean - PRICE * float(np.log2(1.0 if case.kind is Kind.HEAD else TRAINED))
+        score = one.mean if one.head is None or one.added is None else one.head + one.added
+        net = score - PRICE * float(np.log2(1.0 if case.kind is Kind.HEAD else TRAINED))
         if case.kind is Kind.SCRATCH:
             scratch[case.body, case.sample] = net
         elif case.strategy != "linear-probe" and case.checkpoint in weights and _is_of(case, case.strategy, TUNED_ROWS):

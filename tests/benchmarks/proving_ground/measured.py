@@ -4,8 +4,8 @@ Writes catalog/outcomes/measured.csv, or a table of its own for another modality
 the pair before. Of probes only those of the block that a plan reads, on the most rows, are taken. To the cells of
 images come the tunings of `recipes.csv` by the plain recipes of 5 and 20 epochs. *No transfer*, on the plainest raw
 features, is cross-validated anew, and the nearness is the share of the registry's own domain pairs that lie farther
-apart. Where a recipe was tried on rows of which no probe was cross-validated, its head's score on the test part
-stands for the probe.
+apart. `head` is what a head on the same block and rows scored on the same test part; where a recipe was tried on rows
+of which no probe was cross-validated, it stands for the probe too.
 """
 
 import argparse
@@ -57,9 +57,10 @@ COLUMNS = (
     "hscore",
     "nearer",
     "no_transfer",
+    "head",
     "score",
 )
-_OF_SAMPLE, _OF_PAIR = ("family",), ("body", "neighbors", "hscore", "nearer")
+_OF_SAMPLE, _OF_PAIR, _OF_ROWS = ("family",), ("body", "neighbors", "hscore", "nearer"), ("head",)
 Row = Mapping[str, object]
 
 
@@ -97,7 +98,10 @@ def rows_of(
         result = results[cell.cell]
         name = {"block-probe": "linear-probe"}.get(cell.strategy, cell.strategy)
         probe = None if name == "scratch" else float(json.loads(result.conditions)["probe"])
-        yield _row(cell, name, cell.epochs, probe, result.accuracy, result.rows_train, known, facts, bodies, results)
+        same = probes.get((cell.weights, cell.target, cell.rows)) if cell.epochs and name != "scratch" else None
+        head = None if same is None else results[same.cell].accuracy
+        of = known, facts, bodies, results
+        yield _row(cell, name, cell.epochs, probe, head, result.accuracy, result.rows_train, *of)
     tuned = {(c.weights, c.target, c.rows) for c in design if c.strategy == "lp-ft" and c.cell in results}
     by_name = {(c.checkpoint, c.target): c for c in probes.values() if c.rows == ground.probe_rows}
     for tried in recipes:
@@ -110,9 +114,10 @@ def rows_of(
             continue
         cell = probes.get(key)
         probe = float(tried["probe"]) if cell is None else float(json.loads(results[cell.cell].conditions)["probe"])
+        head = float(tried["probe"]) if cell is None else results[cell.cell].accuracy
         again = Cell(**{**vars(most), "rows": rows})
         score = float(tried["accuracy"])
-        yield _row(again, "lp-ft", epochs, probe, score, rows, known, facts, bodies, results, most.cell)
+        yield _row(again, "lp-ft", epochs, probe, head, score, rows, known, facts, bodies, results, most.cell)
 
 
 def _row(  # noqa: PLR0917 - a row has as many parts
@@ -120,6 +125,7 @@ def _row(  # noqa: PLR0917 - a row has as many parts
     strategy: str,
     epochs: int,
     probe: float | None,
+    head: float | None,
     score: float,
     rows: int,
     known: Mapping[tuple[str, str], _Pair],
@@ -147,20 +153,27 @@ def _row(  # noqa: PLR0917 - a row has as many parts
         "hscore": "" if bare or pair.hscore is None else _short(pair.hscore / (classes - 1)),
         "nearer": "" if bare else _short(pair.nearer),
         "no_transfer": _short(raw),
+        "head": _short(head),
         "score": _short(score),
     }
 
 
 def _once(rows: Iterable[Row]) -> Iterator[Row]:
-    """The rows, in which what is the same for all of a sample or of a pair stands in the first of them alone."""
+    """The rows, in which what is the same for all of a sample, a pair or its rows stands in the first of them alone."""
     stated: set[tuple[object, ...]] = set()
     for row in rows:
         empty: set[str] = set()
-        for columns, of in ((_OF_SAMPLE, ("sample_name",)), (_OF_PAIR, ("sample_name", "weights", "strategy"))):
-            key = (columns, *(row[name] for name in of if name != "strategy" or row["strategy"] == "scratch"))
+        of_pair = "sample_name", "weights"
+        for columns, of in (
+            (_OF_SAMPLE, ("sample_name",)),
+            (_OF_PAIR, (*of_pair, *(["strategy"] if row["strategy"] == "scratch" else []))),
+            (_OF_ROWS, (*of_pair, "rows_train")),
+        ):
+            key = (columns, *(row[name] for name in of))
             if key in stated and row["strategy"] != "scratch":
                 empty |= {*columns}
-            stated.add(key)
+            if any(row[name] != "" for name in columns):
+                stated.add(key)
         yield {name: "" if name in empty else value for name, value in row.items()}
 
 

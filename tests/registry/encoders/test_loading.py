@@ -1,6 +1,7 @@
 import json
 import os
 import struct
+import sys
 import time
 import warnings
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from registry.encoders.loading import inspect, load, load_network, open_checkpoi
 from registry.errors import (
     BadWeights,
     ExtraMissing,
+    ExtraUnusable,
     MalformedWeights,
     NotFetched,
     NoWeights,
@@ -507,6 +509,29 @@ def test_weights_of_timm_name_the_extra_that_opens_them(folder):
     (folder / "preprocessor_config.json").unlink()
     (folder / "config.json").write_text(json.dumps(OF_TIMM))
     with pytest.raises(ExtraMissing, match="timm") as caught:
+        inspect(folder)
+    assert "transferzoo[timm]" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("torchvision", "why"),
+    [
+        (None, "No module named"),
+        ("raise RuntimeError('operator torchvision::nms does not exist')", "operator torchvision::nms"),
+    ],
+)
+def test_a_timm_that_does_not_load_is_named_with_the_reason(folder, tmp_path, monkeypatch, torchvision, why):
+    packages = tmp_path / "packages"
+    imported = "torchvision_of_this_test"
+    (packages / "timm").mkdir(parents=True)
+    (packages / "timm/__init__.py").write_text(f"import {imported}\n")
+    if torchvision is not None:
+        (packages / f"{imported}.py").write_text(torchvision)
+    monkeypatch.syspath_prepend(packages)
+    for name in [one for one in sys.modules if one.partition(".")[0] == "timm"]:
+        monkeypatch.delitem(sys.modules, name)
+    (folder / "config.json").write_text(json.dumps(OF_TIMM))
+    with pytest.raises(ExtraUnusable, match=f"timm is installed, but does not load: .*{why}") as caught:
         inspect(folder)
     assert "transferzoo[timm]" in caught.value.remedy
 
