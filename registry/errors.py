@@ -1128,8 +1128,10 @@ class SeveralConfigurations(HubError, ValueError):
 
     def __init__(self, hub: str, names: Sequence[str]) -> None:
         self.hub, self.names = hub, tuple(names)
+        more = "" if len(self.names) <= _MOST_NAMES else f" and {len(self.names) - _MOST_NAMES} more"
+        listed = f"{', '.join(self.names[:_MOST_NAMES])}{more}"
         super().__init__(
-            f"{hub} has {len(self.names)} configurations, none of which is its usual one: {_some(self.names)}",
+            f"{hub} has {len(self.names)} configurations, none of which is its usual one: {listed}",
             f"Name one: --config {self.names[0]!r} (on the page: Configuration).",
         )
 
