@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from shutil import rmtree
 from typing import TYPE_CHECKING
@@ -40,6 +42,8 @@ MOST_SECONDS = 24 * 3600.0
 """How long an upload is kept that nobody has used since."""
 _LONGEST = 120
 """Bytes of a file's name that is kept as it is."""
+_OWNED = re.compile(r"(.+)-[0-9a-f]{16}")
+"""The folder of somebody's upload."""
 _OWN: set[Path] = set()
 """Folders of what was dropped on this process."""
 _DONE = frozenset({"finished", "failed", "cancelled"})
@@ -89,11 +93,12 @@ def save_uploads(home: Home, files: Sequence[tuple[str, bytes]], owner: str = ""
 
 
 def is_of(place: Path, home: Home, owner: str) -> bool:
-    """Whether a place is no upload, or one of that owner."""
+    """Whether a place is no upload, here or in another home of the same registry, or one of that owner."""
     there, uploads = place.resolve(), home.root.resolve() / "uploads"
-    if not there.is_relative_to(uploads):
-        return True
-    return there.relative_to(uploads).as_posix().startswith(f"{owner}-")
+    if there.is_relative_to(uploads):
+        return there.relative_to(uploads).as_posix().startswith(f"{owner}-")
+    elsewhere = (_OWNED.fullmatch(name) for above, name in pairwise(there.parts) if above == uploads.name)
+    return all(found[1] == owner for found in elsewhere if found)
 
 
 def keep_answer(home: Home, job: str, answer: Json) -> None:

@@ -139,6 +139,8 @@ def test_of_two_who_drop_the_same_each_has_a_file_of_their_own(tmp_path: Path) -
     assert one != other
     assert [is_of(one, home, owner) for owner in ("a1", "a12", "a")] == [True, False, False]
     assert is_of(tmp_path / "elsewhere", home, "a1")
+    of_another_home = tmp_path / "other" / one.relative_to(home.root)
+    assert [is_of(of_another_home, home, owner) for owner in ("a1", "a12", "a")] == [True, False, False]
 
 
 def test_loose_files_lie_together_beside_the_table_of_their_targets(tmp_path: Path) -> None:
