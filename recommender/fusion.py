@@ -44,9 +44,9 @@ __all__ = [
     "Standing",
     "body_of",
     "case_of",
+    "covered_range",
     "features_of",
     "from_log_odds",
-    "interval",
     "kind_of",
     "log_odds",
 ]
@@ -136,7 +136,7 @@ def from_log_odds(odds: float) -> float:
     return float(np.clip((1 + 2 * EDGE) / (1 + np.exp(-odds)) - EDGE, 0, 1))
 
 
-def interval(score: float, deviation: float) -> tuple[float, float]:
+def covered_range(score: float, deviation: float) -> tuple[float, float]:
     """The ends of `COVERED` of what a score may be, as far to either side of it in log-odds.
 
     Near 0 and 1 the outer side of a deviation in points has no room, and the inner one is too short.

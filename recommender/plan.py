@@ -23,7 +23,7 @@ from jaxtyping import Float
 
 from recommender.constraints import Constraints, Objection
 from recommender.contributions import contribution_words
-from recommender.fusion import Candidates, Kind, interval, kind_of
+from recommender.fusion import Candidates, Kind, covered_range, kind_of
 from recommender.history import PRIOR_OUTCOMES, PROBE_SPREAD, Correction, History
 from recommender.results import (
     BASELINE_SPREAD,
@@ -71,7 +71,7 @@ SHARED = 0.8
 SPECIALIZED = 1.5
 """Factor on that share where an earlier block reads the classes better than the last, beyond chance."""
 
-ADAPTED, ADAPTED_PAIRS = 0.02, 7
+ADAPTED, ADAPTED_PAIRS = 0.017, 8
 """What going on with pretraining, on items without labels, added to LP-FT in the mean of so many trainings (LOG.md)."""
 
 _RUNNERS_UP = 2
@@ -378,7 +378,7 @@ def _choice(planned: Plan, setting: _Setting) -> Choice:
     guess, why = _after(prior, planned.strategy, earlier, setting)
     expected = Expected.around(guess.metric, guess.mean, Z * guess.deviation)
     if guess.basis is not None:
-        expected = Expected(guess.metric, guess.mean, *interval(guess.mean, guess.deviation))
+        expected = Expected(guess.metric, guess.mean, *covered_range(guess.mean, guess.deviation))
     floored = bool(planned.stages) and planned.head == "logistic" and not earlier
     gain = _gain(guess, prior, ranked, setting.reference, scratch=planned.from_scratch)
     if floored:

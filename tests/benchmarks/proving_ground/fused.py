@@ -7,7 +7,7 @@ from math import log
 
 import numpy as np
 
-from recommender.fusion import Case, Fusion, Kind, interval
+from recommender.fusion import Case, Fusion, Kind, covered_range
 from recommender.strategies.cost import PRICE
 from registry.catalog import read_catalog
 from registry.home import catalog_folder
@@ -46,7 +46,7 @@ def expectations(cases: Iterable[Case]) -> list[Expectation]:
             fused = fusion.expect(case) if case.family == family else None
             if fused is not None:
                 mean = fused.score(case.anchor)
-                low, high = interval(mean, fused.deviation(mean, float(np.sqrt(case.noise)))[0])
+                low, high = covered_range(mean, fused.deviation(mean, float(np.sqrt(case.noise)))[0])
                 head = fusion.head(case) if case.kind is Kind.TRAINING else None
                 collected.append(Expectation(case, mean, low, high, head, fusion.added(case)))
     return collected
