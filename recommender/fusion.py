@@ -13,11 +13,11 @@ Bodies, checkpoints and strategies have effects of their own, shrunk towards non
 the cases of one sample have in common and no feature explains is left to the sample (random intercepts by
 quasi-demeaning; Fuller and Battese 1973), so that easy samples teach nothing false about checkpoints.
 
-Intervals are conformal (Vovk et al. 2005; normalized as in Papadopoulos et al. 2008): the quantile of what the same
-rule missed by on each family of samples when it was left out, in units of what it stated, every family alike, and as
-Student's t has it where families are few. They widen with the distance from all that is known: more rows or epochs
-than were measured have gains of their own, unknown by as much as such gains differ elsewhere (`BEYOND`). Of a modality
-without outcomes only scale-free features are used, and that is stated.
+Intervals are conformal (Vovk et al. 2005; normalized as in Papadopoulos et al. 2008), in log-odds: the quantile of what
+the same rule missed by on each family of samples when it was left out, in units of what it stated, every family alike,
+and as Student's t has it where families are few. They widen with the distance from all that is known: more rows or
+epochs than were measured have gains of their own, unknown by as much as such gains differ elsewhere (`BEYOND`). Of a
+modality without outcomes only scale-free features are used, and that is stated.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -44,6 +44,7 @@ __all__ = [
     "Standing",
     "body_of",
     "case_of",
+    "covered_range",
     "features_of",
     "from_log_odds",
     "kind_of",
@@ -133,6 +134,15 @@ def log_odds(score: Float[np.ndarray, "*n"] | float) -> Float[np.ndarray, "*n"]:
 def from_log_odds(odds: float) -> float:
     """The score, from 0 to 1, of which these are the `log_odds`."""
     return float(np.clip((1 + 2 * EDGE) / (1 + np.exp(-odds)) - EDGE, 0, 1))
+
+
+def covered_range(score: float, deviation: float) -> tuple[float, float]:
+    """The ends of `COVERED` of what a score may be, as far to either side of it in log-odds.
+
+    Near 0 and 1 the outer side of a deviation in points has no room, and the inner one is too short.
+    """
+    odds, reach = float(log_odds(score)), Z * deviation / _slope(score)
+    return min(score, from_log_odds(odds - reach)), max(score, from_log_odds(odds + reach))
 
 
 def _slope(score: float) -> float:
@@ -818,12 +828,11 @@ def _calibration(
 
     Of fewer families than `FEWEST_FAMILIES` it is stretched as Student's t stretches a deviation of so many.
     """
-    actual = np.array([case.score or 0.0 for case in cases])
-    expected = np.array([from_log_odds(float(odds)) for odds in log_odds(actual) - missed])
-    slope = np.array([_slope(float(score)) for score in expected])
-    noise = np.array([case.noise for case in cases])
-    stated = np.sqrt((own**2 * (1 + leverage) + common**2) * slope**2 + noise)
-    ratio = np.abs(actual - expected) / np.maximum(stated, _LEAST)
+    expected = [
+        from_log_odds(float(log_odds(case.score or 0.0)) - off) for case, off in zip(cases, missed, strict=True)
+    ]
+    noise = np.array([case.noise / _slope(score) ** 2 for case, score in zip(cases, expected, strict=True)])
+    ratio = np.abs(missed) / np.maximum(np.sqrt(own**2 * (1 + leverage) + common**2 + noise), _LEAST)
     share = weight / np.bincount(families, weight)[families]
     order = np.argsort(ratio)
     reached = np.cumsum(share[order]) / share.sum()

@@ -23,7 +23,7 @@ from jaxtyping import Float
 
 from recommender.constraints import Constraints, Objection
 from recommender.contributions import contribution_words
-from recommender.fusion import Candidates, Kind, kind_of
+from recommender.fusion import Candidates, Kind, covered_range, kind_of
 from recommender.history import PROBE_SPREAD, Correction, History
 from recommender.results import (
     BASELINE_SPREAD,
@@ -223,10 +223,11 @@ def _paired(planned: Plan, setting: "_Setting") -> float:
 
 def _passed_over(offer: Choice, best: Choice, apart: float, setting: "_Setting") -> PassedOver:
     """What was passed over, with what it is expected to score ``apart`` from the best."""
-    mean = float(np.clip(best.expected.mean + apart, offer.expected.metric.lowest, 1))
-    e = Expected.around(offer.expected.metric, mean, (offer.expected.high - offer.expected.low) / 2)
+    e, lowest = offer.expected, offer.expected.metric.lowest
+    moved = best.expected.mean + apart - e.mean
+    mean, low, high = (float(np.clip(end + moved, lowest, 1)) for end in (e.mean, e.low, e.high))
     effort = passes(offer.plan, setting.evidence.blocks, setting.evidence.rows)
-    return PassedOver(offer.plan.strategy, e.mean, e.low, e.high, effort)
+    return PassedOver(offer.plan.strategy, mean, low, high, effort)
 
 
 def _instead(best: Choice, others: Sequence[Choice], apart: Sequence[float], setting: "_Setting") -> tuple[str, ...]:
@@ -372,6 +373,8 @@ def _choice(planned: Plan, setting: _Setting) -> Choice:
     earlier = setting.history.on(sample.digest, ranked.checkpoint.name, prior.metric)
     guess, why = _after(prior, planned.strategy, earlier, setting)
     expected = Expected.around(guess.metric, guess.mean, Z * guess.deviation)
+    if guess.basis is not None:
+        expected = Expected(guess.metric, guess.mean, *covered_range(guess.mean, guess.deviation))
     floored = bool(planned.stages) and planned.head == "logistic" and not earlier
     gain = _gain(guess, prior, ranked, setting.reference, scratch=planned.from_scratch)
     if floored:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
 from importlib.metadata import version
@@ -32,6 +33,8 @@ __all__ = ["Encodings"]
 
 FEATURES, MEASUREMENTS = "features", "measurements"
 """What shared features are named under, and what encoding them took."""
+_LEFT_ALONE = 60.0
+"""Seconds for which a place of objects that does not answer is not asked for features, nor given any."""
 
 
 class Encodings:
@@ -46,7 +49,7 @@ class Encodings:
     ) -> None:
         """Ask for the card and the opened net of a checkpoint by name; damaged and unwritten files are noted."""
         self._home, self._checkpoint, self._encoder, self._note = home, checkpoint, encoder, note
-        self._away = False
+        self._asked_again = 0.0
 
     def encode(
         self,
@@ -140,9 +143,9 @@ class Encodings:
         return _short(_recipe(checkpoint, _digests(checkpoint) if here else _shared_digests(checkpoint, shared)))
 
     def _fetched(self, kind: str, place: Path) -> bool:
-        """Whether what is shared of that name lies here now. A place of objects that fails is asked once."""
+        """Whether what is shared of that name lies here now. A place that fails is left alone for a while."""
         shared = self._home.shared
-        if shared is None or self._away:
+        if shared is None or time.monotonic() < self._asked_again:
             return False
         try:
             return shared.fetch_file(kind, place)
@@ -154,7 +157,7 @@ class Encodings:
 
     def _share(self, kind: str, place: Path) -> None:
         shared = self._home.shared
-        if shared is None or self._away or not place.exists():
+        if shared is None or time.monotonic() < self._asked_again or not place.exists():
             return
         try:
             shared.share_file(kind, place)
@@ -162,7 +165,7 @@ class Encodings:
             self._do_without(cause)
 
     def _do_without(self, cause: Exception) -> None:
-        self._away = True
+        self._asked_again = time.monotonic() + _LEFT_ALONE
         self._note(f"features are not shared: {cause}")
 
     def _place(self, checkpoint: str, sample: Sample, *, whole: bool = False) -> Path:

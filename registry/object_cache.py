@@ -91,9 +91,10 @@ class ObjectCache:
         digest = self.objects.named(kind, place.stem)
         if digest is None:
             return False
-        if [file.path for file in self.objects.manifest(digest).files] != [place.name]:
+        manifest = self.objects.manifest(digest)
+        if [file.path for file in manifest.files] != [place.name]:
             raise ObjectDamaged(f"{self.objects.url}/names/{kind}/{place.stem}.json", f"it is not of {place.name}")
-        self.objects.fetch(digest, place.parent)
+        self.objects.place(manifest, place.parent)
         return True
 
     def share_file(self, kind: str, place: Path) -> None:
@@ -195,7 +196,7 @@ class ObjectCache:
         self.make_room(manifest.size)
         with disk_full_named(partial, manifest.size):
             partial.mkdir(parents=True, exist_ok=True)
-            self.objects.fetch(digest, partial)
+            self.objects.place(manifest, partial)
             write_atomic(place.with_name(_DIGEST), digest.encode(), durable=False)
             partial.rename(place)
 

@@ -195,9 +195,7 @@ class Objects:
         for file in manifest.files:
             if self._size(_blob(file.digest)) != file.size:
                 self._upload(folder / file.path, file)
-        key = _manifest(manifest.digest)
-        if self._size(key) is None:
-            self._write(key, manifest.content)
+        self._write(_manifest(manifest.digest), manifest.content)
         return manifest.digest
 
     def manifest(self, digest: str) -> Manifest:
@@ -232,6 +230,11 @@ class Objects:
             ObjectsError: it cannot be read.
         """
         manifest = self.manifest(digest)
+        self.place(manifest, into)
+        return manifest
+
+    def place(self, manifest: Manifest, into: Path) -> None:
+        """As `fetch`, of a manifest that was read before; raises what that does."""
         for file in manifest.files:
             place = into / file.path
             if place.is_file() and place.stat().st_size == file.size and sha256_of(place) == file.digest:
@@ -239,7 +242,6 @@ class Objects:
             place.parent.mkdir(parents=True, exist_ok=True)
             with replacing(place, file.size) as partial:
                 self._download(file, partial)
-        return manifest
 
     def faults(self, digest: str) -> tuple[str, ...]:
         """What of a folder is missing or has another size there, one sentence each; contents are not read.
@@ -295,7 +297,7 @@ class Objects:
             ObjectsError: it cannot be removed there.
         """
         with suppress(ObjectMissing), self._answering(key := _name(kind, name)):
-            self._files.rm_file(self._place(key))
+            self._files.rm_file(self._path(key))
 
     def names(self, kind: str) -> tuple[str, ...]:
         """All names of a kind, in order.
@@ -306,7 +308,7 @@ class Objects:
         folder = f"names/{kind}"
         try:
             with self._answering(folder):
-                listed = self._files.ls(self._place(folder), detail=False)
+                listed = self._files.ls(self._path(folder), detail=False)
         except ObjectMissing:
             return ()
         names = (PurePosixPath(str(place)).name for place in listed)
@@ -316,18 +318,18 @@ class Objects:
         self._write(_blob(file.digest), source)
         if source.stat().st_size != file.size or sha256_of(source) != file.digest:
             with self._answering(_blob(file.digest)):
-                self._files.rm_file(self._place(_blob(file.digest)))
+                self._files.rm_file(self._path(_blob(file.digest)))
             raise ObjectDamaged(str(source), "it changed while it was uploaded")
 
     def _write(self, key: str, content: Path | bytes) -> None:
         """Whole or not at all: S3 shows nothing before it is complete, on a disk it takes its place when it is."""
         with self._answering(key):
             if not self._disk:
-                self._send(content, self._place(key))
+                self._send(content, self._path(key))
                 return
             if not Path(self._root).is_dir():
                 raise BucketMissing(self.url, f"mkdir -p {self._root}")
-            place = Path(self._place(key))
+            place = Path(self._path(key))
             place.parent.mkdir(parents=True, exist_ok=True)
             with replacing(place, len(content) if isinstance(content, bytes) else content.stat().st_size) as partial:
                 self._send(content, str(partial))
@@ -340,7 +342,7 @@ class Objects:
 
     def _read(self, key: str, most: int) -> bytes:
         with self._answering(key):
-            content: bytes = self._files.cat_file(self._place(key), start=0, end=most + 1)
+            content: bytes = self._files.cat_file(self._path(key), start=0, end=most + 1)
         if len(content) > most:
             raise ObjectDamaged(self._where(key), "it is larger than it should be")
         return content
@@ -348,7 +350,7 @@ class Objects:
     def _download(self, file: ManifestFile, partial: Path) -> None:
         key = _blob(file.digest)
         with self._answering(key):
-            self._files.get_file(self._place(key), str(partial))
+            self._files.get_file(self._path(key), str(partial))
         size = partial.stat().st_size
         if size != file.size:
             raise ObjectDamaged(self._where(key), f"it has {size} bytes, not {file.size}")
@@ -364,11 +366,11 @@ class Objects:
         """Bytes of an object; None where there is none."""
         try:
             with self._answering(key):
-                return int(self._files.info(self._place(key))["size"])
+                return int(self._files.info(self._path(key))["size"])
         except ObjectMissing:
             return None
 
-    def _place(self, key: str) -> str:
+    def _path(self, key: str) -> str:
         return f"{self._root}/{key}"
 
     def _where(self, key: str) -> str:

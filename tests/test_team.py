@@ -166,7 +166,7 @@ def test_a_team_loses_nothing_while_each_part_is_killed_once(tmp_path):
         for part in (mlflow, s3, ray):
             part.start()
             parts.callback(part.kill)
-        requests.put(f"http://127.0.0.1:{s3.port}/{BUCKET}", timeout=60).raise_for_status()
+        make_bucket(s3)
         exports = [line for line in settings if line.startswith("export ")]
         env |= {one.partition("=")[0]: one.partition("=")[2] for line in exports for one in shlex.split(line)[1:]}
         ann, ben = ({**env, "TRANSFERZOO_HOME": str(watched / name)} for name in ("ann", "ben"))
@@ -178,6 +178,7 @@ def test_a_team_loses_nothing_while_each_part_is_killed_once(tmp_path):
         run = a_worker_and_tracking_are_killed(tune.replace("PATH", str(data)), mlflow, ben, watched)
         typed(["transferzoo runs sync"], ben)
         assert finished_runs(f"http://127.0.0.1:{mlflow.port}") == [run]
+        the_bucket_is_lost(s3, run, ben, ann)
         others = write_stripes(tmp_path / "others", rows=30)
         the_head_is_killed(recommend.replace("PATH", str(others)), ray, ben, watched)
         assert "level/0.png" in typed([f"transferzoo predict {run} {data}"], ann)  # the run of another machine
@@ -230,6 +231,22 @@ def a_worker_and_tracking_are_killed(tune, mlflow, env, watched) -> str:
     assert "Traceback" not in log.read_text()
     mlflow.start()
     return folder.name
+
+
+def make_bucket(s3: Server) -> None:
+    requests.put(f"http://127.0.0.1:{s3.port}/{BUCKET}", timeout=60).raise_for_status()
+
+
+def the_bucket_is_lost(s3, run, env, other) -> None:
+    """With all that was in it, for that server keeps nothing: what lies here is uploaded again."""
+    s3.kill()
+    asked = subprocess.run(["transferzoo", "runs", "show", run], env=other, capture_output=True, text=True, check=False)
+    assert asked.returncode == 2
+    assert "cannot be reached" in " ".join(asked.stderr.split())
+    assert "Traceback" not in asked.stderr
+    s3.start()
+    make_bucket(s3)
+    typed(["transferzoo doctor --repair", "transferzoo doctor"], env)
 
 
 def the_head_is_killed(recommend, ray, env, watched) -> None:

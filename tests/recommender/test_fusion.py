@@ -16,6 +16,7 @@ from recommender.fusion import (
     Kind,
     Standing,
     case_of,
+    covered_range,
     features_of,
     kind_of,
     log_odds,
@@ -141,8 +142,17 @@ def test_nine_of_ten_scores_lie_in_their_interval():
     for case in world(200, seed=7, noise=0.25):
         fused = fusion.expect(case)
         mean = fused.score(case.anchor)
-        inside.append(abs(mean - case.score) <= 1.645 * fused.deviation(mean, 0.0)[0])
+        low, high = covered_range(mean, fused.deviation(mean, 0.0)[0])
+        inside.append(low <= case.score <= high)
     assert 0.85 < np.mean(inside) < 0.95
+
+
+def test_an_interval_has_more_room_below_a_high_score_than_above_it_and_none_beyond_its_ends():
+    low, high = covered_range(0.95, 0.02)
+    assert 0.95 - low > high - 0.95 > 0
+    assert covered_range(0.5, 0.05) == pytest.approx((0.5 - 0.081, 0.5 + 0.081), abs=0.003)
+    assert covered_range(1.0, 0.4)[1] == 1.0
+    assert covered_range(0.0, 0.4)[0] == 0.0
 
 
 def test_an_unknown_checkpoint_is_less_sure_than_a_known_one():

@@ -128,6 +128,8 @@ def test_a_damaged_manifest_or_name_is_refused(shared, folder, tmp_path):
     manifest.write_bytes(manifest.read_bytes() + b" ")
     with pytest.raises(ObjectDamaged):
         shared.fetch(digest, tmp_path / "elsewhere")
+    assert shared.put(folder) == digest  # which mends it
+    shared.fetch(digest, tmp_path / "elsewhere")
     shared.name("runs", "one", digest)
     for content in (b"", b"[]", b'{"manifest": "../../x"}', b"\xff"):
         (tmp_path / "shared" / "names" / "runs" / "one.json").write_bytes(content)

@@ -9,6 +9,7 @@ from registry.encodings import FEATURES
 from registry.errors import BadWeights, BucketMissing, ObjectMissing
 from registry.inspection import inspect_folder
 from registry.lock import lock, restore
+from registry.object_cache import ObjectCache
 from registry.zoo import Zoo
 from tests.registry.fakes import a_domain, shaded
 from tests.registry.test_zoo_add import catalog, mine, net  # noqa: F401 - fixtures
@@ -229,6 +230,24 @@ def test_what_is_promoted_is_shared(first, open_second, mine, tmp_path):  # noqa
     promoted = first.promote(card, a_domain("stripes", digest="ab"))
     shutil.rmtree(promoted.folder)
     assert open_second().encoder("tuned").name == promoted.name
+
+
+def test_a_place_that_fails_is_left_alone_for_a_while_and_used_again(first, tmp_path, monkeypatch):
+    asked, fetch_file = [], ObjectCache.fetch_file
+
+    def counted(cache, kind, place):
+        asked.append(place)
+        return fetch_file(cache, kind, place)
+
+    monkeypatch.setattr(ObjectCache, "fetch_file", counted)
+    (tmp_path / "shared").rename(tmp_path / "away")
+    first.encode("lens-net", shaded(40))
+    first.encode("lens-net", shaded(41))
+    assert len(asked) == 1
+    (tmp_path / "away").rename(tmp_path / "shared")
+    monkeypatch.setattr(first.encodings, "_asked_again", 0.0)
+    first.encode("lens-net", shaded(42))
+    assert len(first.home.shared.objects.names(FEATURES)) == 1
 
 
 def test_what_is_added_again_where_objects_are_shared_is_uploaded(catalog, mine, shared, tmp_path):  # noqa: F811

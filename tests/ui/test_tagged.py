@@ -1,13 +1,19 @@
 """Rows that are labelled word by word, on the page: what belongs together is marked, strangers' words are text."""
 
+import csv
+import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from recommender.serving.predict import Answer, Predictions
+from registry.cards import Task
 from registry.zoo import Zoo
 from ui.views.items import marked
+from ui.work import _write_csv
 
 HOSTILE = "<img/src=x/onerror=alert(1)>"
 
@@ -34,6 +40,22 @@ def test_words_and_tags_of_others_are_text() -> None:
 def test_of_a_long_row_the_beginning_is_shown() -> None:
     drawn = marked([f"w{place}" for place in range(500)], ["O"] * 400 + ["B-X"] * 100)
     assert drawn.endswith("w59 …")
+
+
+def test_words_and_tags_that_a_spreadsheet_would_carry_out_are_text_in_a_csv(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ("=cmd|' /C calc'!A0", "+1", "-2", "@SUM(A1)", "\t=1", "plain, with a comma", "a\nb")
+    logits = np.tile([0.0, 9.0], (len(words), 1))
+    predictions = Predictions(Task.TOKEN_CLASSIFICATION, ("O", "=B-X"), ("=a.conll:1",), logits, (words,))
+    _write_csv(Answer("run", predictions, None, (), ()))
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["position"] for row in rows] == [str(place) for place in range(1, len(words) + 1)]
+    assert [row["word"] for row in rows][:4] == [f"'{word}" for word in words[:4]]
+    assert rows[5]["word"] == words[5]
+    cells = [text for row in rows for text in (row["file"], row["word"], row["prediction"])]
+    assert not [text for text in cells if text.lstrip().startswith(("=", "+", "-", "@", "\t", "\r"))]
+    assert {row["prediction"] for row in rows} == {"'=B-X"}
 
 
 SCRIPT = """

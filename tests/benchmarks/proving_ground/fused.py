@@ -7,11 +7,10 @@ from math import log
 
 import numpy as np
 
-from recommender.fusion import Case, Fusion, Kind
+from recommender.fusion import Case, Fusion, Kind, covered_range
 from recommender.strategies.cost import PRICE
 from registry.catalog import read_catalog
 from registry.home import catalog_folder
-from registry.metrics import Z
 from tests.benchmarks.proving_ground.cells import Cell
 from tests.benchmarks.proving_ground.design import TUNED_EPOCHS, TUNED_ROWS
 
@@ -47,8 +46,7 @@ def expectations(cases: Iterable[Case]) -> list[Expectation]:
             fused = fusion.expect(case) if case.family == family else None
             if fused is not None:
                 mean = fused.score(case.anchor)
-                reach = Z * fused.deviation(mean, float(np.sqrt(case.noise)))[0]
-                low, high = min(mean, max(0.0, mean - reach)), max(mean, min(1.0, mean + reach))
+                low, high = covered_range(mean, fused.deviation(mean, float(np.sqrt(case.noise)))[0])
                 head = fusion.head(case) if case.kind is Kind.TRAINING else None
                 collected.append(Expectation(case, mean, low, high, head, fusion.added(case)))
     return collected
