@@ -109,8 +109,15 @@ def forest_plot(advice: Json) -> Picture:
     highest = max([base["high"], *rows["high"], *(line["mean"].max() for line in lines)])
     reach = [max(Metric(metric).lowest, lowest - 0.05), min(1.0, highest + _MARGIN)]
     scale = alt.Scale(domain=reach, nice=False)
-    x = alt.X("low:Q", scale=scale, title=f"expected {metric} (90 % intervals)", axis=alt.Axis(format=_form(metric)))
-    y = alt.Y("choice:N", sort=None, title=None, axis=alt.Axis(labelLimit=340, labelOverlap=False))
+    axis = alt.Axis(format=_form(metric), tickCount=8)
+    x = alt.X("low:Q", scale=scale, title=f"expected {metric} (90 % intervals)", axis=axis)
+    y = alt.Y(
+        "choice:N",
+        sort=None,
+        title=None,
+        scale=alt.Scale(paddingOuter=0.5),
+        axis=alt.Axis(labelLimit=340, labelOverlap=False),
+    )
     tips = [alt.Tooltip("choice:N"), *_score_tips(metric)]
     color = alt.Color("tier:N", sort=None, scale=alt.Scale(range=[*_TIERS]), title=None)
     shape = alt.Shape("tier:N", sort=None, legend=None)
@@ -123,7 +130,7 @@ def forest_plot(advice: Json) -> Picture:
     band = alt.Chart(raw).mark_rect(color=ORANGE, opacity=0.13).encode(x=x, x2="high:Q")
     layers: list[alt.Chart] = [band]
     height = _ROW * len(rows) + _AXES
-    for line, dash, tint, place in zip(lines, ([5, 3], [1, 3]), (ORANGE, INK), (0, height - _AXES - 4), strict=False):
+    for line, dash, tint, place in zip(lines, ([5, 3], [1, 3]), (ORANGE, INK), (0, height - _AXES + 5), strict=False):
         layers.append(alt.Chart(line).mark_rule(color=tint, strokeDash=dash, strokeWidth=2).encode(x="mean:Q"))
         right = line["mean"].iloc[0] > sum(reach) / 2
         layers.append(
@@ -256,7 +263,8 @@ def pareto_front(advice: Json, cost: Measure = "seconds") -> Picture:
     rows["front"] = [not _is_bettered(choice, advice["choices"], cost) for choice in advice["choices"]]
     metric, base = advice["sample"]["metric"], advice["baseline"]
     room = alt.Scale(type="log", domain=[rows["cost"].min() / 1.5, rows["cost"].max() * 2.5], nice=False)
-    x = alt.X("cost:Q", title=COSTS[cost], scale=room, axis=alt.Axis(format="~s", tickCount=4))
+    form = "~g" if cost == "seconds" else "~s"  # else a fifth of a second is 200m
+    x = alt.X("cost:Q", title=COSTS[cost], scale=room, axis=alt.Axis(format=form, tickCount=4))
     y = alt.Y("mean:Q", title=f"expected {metric}", scale=alt.Scale(zero=False), axis=alt.Axis(format=_form(metric)))
     tips = [alt.Tooltip("choice:N"), *_score_tips(metric), alt.Tooltip("cost:Q", format=",.3~s", title=COSTS[cost])]
     color = alt.condition("datum.front", alt.value(BLUE), alt.value(GRAY))
@@ -519,7 +527,9 @@ def realized_chart(metrics: Mapping[str, float]) -> Picture:
         rows.insert(0, {"score": "expected", **{end: metrics[f"expected_{end}"] for end in ("low", "mean", "high")}})
     table = pd.DataFrame(rows)
     form = _form(Metric.R2 if "mean_absolute_error" in metrics else Metric.ACCURACY)
-    x = alt.X("low:Q", title="score (90 % intervals)", scale=alt.Scale(zero=False), axis=alt.Axis(format=form))
+    x = alt.X(
+        "low:Q", title="score (90 % intervals)", scale=alt.Scale(zero=False), axis=alt.Axis(format=form, tickCount=6)
+    )
     y = alt.Y("score:N", sort=None, title=None)
     color = alt.Color("score:N", sort=None, legend=None, scale=alt.Scale(range=[BLUE, ORANGE][-len(rows) :]))
     tips = [alt.Tooltip("score:N"), *(alt.Tooltip(f"{end}:Q", format=".3f") for end in ("low", "mean", "high"))]

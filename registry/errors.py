@@ -80,6 +80,7 @@
     │   ├── HubRedirected                          it leads to a host that is not allowed
     │   ├── HubDamaged                             files that are not what the hub says, twice
     │   ├── NoTables               (ValueError)    a data set that is no tables
+    │   ├── SeveralConfigurations  (ValueError)    a data set of which one has to be named
     │   ├── HubDataTooLarge                        more of a data set than is fetched
     │   └── UnusableHubId          (ValueError)    no id, revision or file name of a hub
     ├── ObjectsError               (OSError)       a place of shared objects
@@ -226,6 +227,7 @@ __all__ = [
     "RowsInMemory",
     "SampleError",
     "ScopeMissing",
+    "SeveralConfigurations",
     "ShapeMismatch",
     "SignInUnusable",
     "SingleClass",
@@ -1118,6 +1120,19 @@ class NoTables(HubError, ValueError):
             f"{hub} holds no Parquet, CSV, TSV or JSON lines file{beside}",
             f"The hub keeps tables of most data sets: {hub}@refs/convert/parquet; else fetch it yourself, and give its "
             "folder.",
+        )
+
+
+class SeveralConfigurations(HubError, ValueError):
+    """A data set of a hub with several configurations, none of them its usual one."""
+
+    def __init__(self, hub: str, names: Sequence[str]) -> None:
+        self.hub, self.names = hub, tuple(names)
+        more = "" if len(self.names) <= _MOST_NAMES else f" and {len(self.names) - _MOST_NAMES} more"
+        listed = f"{', '.join(self.names[:_MOST_NAMES])}{more}"
+        super().__init__(
+            f"{hub} has {len(self.names)} configurations, none of which is its usual one: {listed}",
+            f"Name one: --config {self.names[0]!r} (on the page: Configuration).",
         )
 
 

@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import chain
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from registry.cards import UNKNOWN_LICENSE, HubFile
 from registry.documents import read_text
-from registry.errors import BadTable, HubDataTooLarge, NoTables, UnknownName, UnreadableForm
+from registry.errors import BadTable, HubDataTooLarge, NoTables, SeveralConfigurations, UnknownName, UnreadableForm
 from registry.files import disk_full_named, write_atomic
 from registry.forms import Json, Record, from_json
 from registry.home import Home
@@ -96,6 +96,7 @@ def fetch_data(
         HubError: it cannot be had.
         NoTables: it holds no tables.
         HubDataTooLarge: there is more of it than is fetched.
+        SeveralConfigurations: it has several, none is its usual one, and none is named.
         UnknownName: it has no such configuration, split or column.
         BadTable: a table cannot be read.
     """
@@ -158,7 +159,9 @@ def _splits(remote: Remote, card: Mapping[str, object], config: str | None) -> S
         raise NoTables(remote.hub, scripts[0] if scripts else None)
     stated = _configs(card)
     if stated:
-        usual = "default" if "default" in stated else next(iter(stated)) if len(stated) == 1 else ""
+        usual = _usual(card, stated)
+        if config is None and not usual:
+            raise SeveralConfigurations(remote.hub, tuple(stated))
         patterns = stated.get(config or usual)
         if patterns is None:
             raise UnknownName("configuration", config or "", tuple(stated))
@@ -172,11 +175,18 @@ def _splits(remote: Remote, card: Mapping[str, object], config: str | None) -> S
         if config not in folders:
             raise UnknownName("configuration", config, tuple(folders))
         tables = [file for file in tables if file.name.startswith(f"{config}/")]
+    elif len(several := [name for name in folders if not _SPLITS.keys() & {*_words(name)}]) > 1:
+        raise SeveralConfigurations(remote.hub, several)
     named: dict[str, list[HubFile]] = {}
     for file in tables:
-        words = re.split(r"[^a-z]+", file.name.lower())
-        named.setdefault(next((_SPLITS[word] for word in words if word in _SPLITS), _TRAIN), []).append(file)
+        named.setdefault(next((_SPLITS[word] for word in _words(file.name) if word in _SPLITS), _TRAIN), []).append(
+            file
+        )
     return named
+
+
+def _words(name: str) -> list[str]:
+    return re.split(r"[^a-z]+", name.lower())
 
 
 def _configs(card: Mapping[str, object]) -> dict[str, dict[str, list[str]]]:
@@ -194,6 +204,14 @@ def _configs(card: Mapping[str, object]) -> dict[str, dict[str, list[str]]]:
         if any(patterns.values()):
             configs[str(one.get("config_name", "default"))] = patterns
     return configs
+
+
+def _usual(card: Mapping[str, object], stated: Collection[str]) -> str:
+    """The configuration that a card marks as usual or calls so, or the only one; else none."""
+    listed = card["configs"] if isinstance(card["configs"], list) else []
+    marked = [one.get("config_name") for one in listed if isinstance(one, dict) and one.get("default") is True]
+    only = [*stated] if len(stated) == 1 else []
+    return next((str(name) for name in (*marked, "default", *only) if name in stated), "")
 
 
 def _chosen(splits: Splits, split: str | None) -> dict[str, tuple[str, Sequence[HubFile]]]:

@@ -57,14 +57,24 @@ HomeOption = Annotated[Path | None, typer.Option("--home", help="The registry's 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, to stdout.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Everything random follows it.")]
 MetricOption = Annotated[
-    Metric | None, typer.Option("--metric", help="What a prediction is judged by; else what is usual for the task.")
+    Metric | None,
+    typer.Option(
+        "--metric",
+        metavar="<metric>",
+        help=f"What a prediction is judged by: {', '.join(Metric)}; else what is usual for the task.",
+    ),
 ]
 LabelsOption = Annotated[
     Path | None,
     typer.Option("--labels", help="CSV with columns file, target (several joined by |); PATH then has any layout."),
 ]
 TaskOption = Annotated[
-    Task | None, typer.Option("--task", help="What the targets of --labels are; else it is read off them.")
+    Task | None,
+    typer.Option(
+        "--task",
+        metavar="<task>",
+        help=f"What the targets of --labels are: {', '.join(Task)}; else it is read off them.",
+    ),
 ]
 GroupsOption = Annotated[
     Path | None, typer.Option("--groups", help="CSV with columns file, group: rows of a group stay together.")

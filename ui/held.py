@@ -1,5 +1,6 @@
 """What the registry holds, and what a hub has: performed by `recommender.holdings`, its result shown at a terminal."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 
 import typer
@@ -19,8 +20,9 @@ from registry.cards import Checkpoint
 from registry.forms import to_json
 from registry.hub_data import HubData
 from ui import offers, remotes, render
-from ui.context import CommandContext
+from ui.context import CommandContext, value_keys
 from ui.reproduce import as_command
+from ui.strangers import table_csv
 from ui.terminal import print_next
 from ui.watcher import Watcher
 
@@ -34,7 +36,9 @@ _REPORTS: Mapping[type, Callable[[render.Json], RenderableType]] = {
 """What is said of a result, where that is all."""
 
 
-def present_holdings(context: CommandContext, request: HoldingsRequest) -> None:  # noqa: PLR0912 - one case a kind
+def present_holdings(  # noqa: PLR0912 - one case a kind
+    context: CommandContext, request: HoldingsRequest, *, as_csv: bool = False
+) -> None:
     """Perform a request about what the registry holds, and say what comes of it; nothing that learns is loaded.
 
     Raises:
@@ -61,6 +65,9 @@ def present_holdings(context: CommandContext, request: HoldingsRequest) -> None:
                 context.print(_registered(context, card))
             _print_next(context, result.added)
             form = record if result.added else record["found"]
+            if as_csv:
+                sys.stdout.write(table_csv(value_keys(record["found"]), record["found"]))
+                return
         case holdings.Fetched():
             context.finish({"fetched": [card.name for card in result.fetched], "failed": record["failed"]})
             for card in result.fetched:

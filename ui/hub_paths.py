@@ -16,7 +16,15 @@ def hub_data_id(path: Path) -> str | None:
     return typed.removeprefix(_PREFIX) if typed.startswith(_PREFIX) and not path.exists() else None
 
 
-def fetch_hub_data(context: CommandContext, hub: str, split: str | None, rows: int | None, label: str | None) -> Path:
+def fetch_hub_data(
+    context: CommandContext,
+    hub: str,
+    *,
+    config: str | None = None,
+    split: str | None = None,
+    rows: int | None = None,
+    label: str | None = None,
+) -> Path:
     """Fetch it and say what it is; the folder that it lies in.
 
     Raises:
@@ -27,7 +35,7 @@ def fetch_hub_data(context: CommandContext, hub: str, split: str | None, rows: i
     from ui import remotes  # noqa: PLC0415 - likewise
     from ui.watcher import Watcher  # noqa: PLC0415 - likewise
 
-    request = FetchDataRequest(hub=hub, split=split, rows=rows or USUAL_ROWS, label=label)
+    request = FetchDataRequest(hub=hub, config=config, split=split, rows=rows or USUAL_ROWS, label=label)
     with context.bars:
         data = holdings.manage(request, context.zoo, Watcher(context))
     if not isinstance(data, HubData):

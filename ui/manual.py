@@ -55,7 +55,7 @@ OPTION_PANELS: Mapping[str, tuple[str, ...]] = {
         "batch_size",
         "device",
     ),
-    "What is shown": ("explain", "all_", "as_csv", "json", "sort", "limit", "suspects", "record"),
+    "What is shown": ("explain", "all_", "csv", "as_csv", "json", "sort", "limit", "suspects", "record"),
     "Where, and from which seed": ("home", "registry", "objects", "seed"),
 }
 """Parameters of commands by the panel of help that they stand in; all else stands first."""
@@ -65,6 +65,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "recommend": (
         "recommend my-images",
         "recommend hub:stanfordnlp/imdb --limit 5000",
+        "recommend hub:nyu-mll/glue --config cola",
         "recommend reviews.csv --text review --label stars -v",
         "recommend my-images --max-parameters 5000000 --time-budget 5min",
     ),
@@ -77,7 +78,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "picker": (
         "picker",
         "picker --root /data --no-browser",
-        "picker --allow-remote --admit *@example.org --root /data",
+        "picker --allow-remote --admit '*@example.org' --root /data",
     ),
     "open": ("open resnet-photos",),
     "serve": ("serve --port 8600",),

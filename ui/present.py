@@ -19,7 +19,7 @@ def present(
     """Perform a request and say what comes of it.
 
     ``explain`` says all there is to say of advice, ``everything`` all that is known and not here; ``as_csv`` writes
-    predictions so, and no JSON.
+    predictions, or what a search gave, so, and no JSON.
 
     Raises:
         TransferZooError: it cannot be done, or failed.
@@ -28,7 +28,7 @@ def present(
     if isinstance(request, HoldingsRequest):
         from ui.held import present_holdings  # noqa: PLC0415 - as below
 
-        present_holdings(context, request)
+        present_holdings(context, request, as_csv=as_csv)
         return
     began = time.monotonic()
     from recommender.checks import check_request  # noqa: PLC0415 - loads NumPy and SQLAlchemy: no help waits for it

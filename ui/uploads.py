@@ -57,10 +57,11 @@ class Upload:
     """What is removed with it; None for the folder that it lies in."""
 
 
-def save_uploads(home: Home, files: Sequence[tuple[str, bytes]], owner: str = "") -> Upload:
+def save_uploads(home: Home, files: Sequence[tuple[str, bytes]], owner: str = "", *, labelled: bool = True) -> Upload:
     """Keep what was dropped together: one zip or table, several tables, or loose items with a table of their targets.
 
     Loose items lie in one folder under the names that they have, made harmless; the table of targets lies beside it.
+    Items that are not ``labelled``, to be predicted, need no such table.
 
     Raises:
         NoItems: loose items without one table that says what they are.
@@ -71,7 +72,7 @@ def save_uploads(home: Home, files: Sequence[tuple[str, bytes]], owner: str = ""
     digest = hashlib.sha256(b"".join(hashlib.sha256(name.encode() + content).digest() for name, content in named))
     folder = _folder(home, owner, digest.hexdigest())
     tables = [name for name, _ in named if Path(name).suffix.casefold() in DROPPABLE]
-    loose = len(tables) < len(named)
+    loose = labelled and len(tables) < len(named)
     if loose and len(tables) != 1:
         raise NoItems(
             folder.name,

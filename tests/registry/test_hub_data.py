@@ -10,7 +10,16 @@ from PIL import Image
 
 from recommender.requests import FetchDataRequest
 from registry import hub_data
-from registry.errors import BadTable, HubDataTooLarge, HubGated, HubMissing, NoTables, UnknownName, UnusableHubId
+from registry.errors import (
+    BadTable,
+    HubDataTooLarge,
+    HubGated,
+    HubMissing,
+    NoTables,
+    SeveralConfigurations,
+    UnknownName,
+    UnusableHubId,
+)
 from registry.home import Home
 from registry.hub_data import USUAL_ROWS, fetch_data
 from registry.sample import Sample
@@ -82,6 +91,28 @@ def test_splits_are_those_of_the_card_and_no_more_rows_are_kept_than_asked_for(h
         fetch_data(home, "org/reviews", split="holdout")
     with pytest.raises(UnknownName, match="fancy"):
         fetch_data(home, "org/reviews", config="fancy")
+
+
+def test_of_several_configurations_one_has_to_be_named_whether_a_card_or_folders_tell_them(hub, home):
+    card = b"---\nconfigs:\n- config_name: a\n  data_files: a.csv\n- config_name: b\n  data_files: b.csv\n---\n"
+    hub.add("datasets/org/stated", {"README.md": card, "a.csv": csv_of(4), "b.csv": csv_of(6)})
+    hub.add("datasets/org/laid", {"a/train.csv": csv_of(4), "b/train.csv": csv_of(6), "b/test.csv": csv_of(2, 6)})
+    for name in ("org/stated", "org/laid"):
+        with pytest.raises(SeveralConfigurations, match=r"2 configurations.*: a, b") as several:
+            fetch_data(home, name)
+        assert "--config 'a'" in several.value.remedy
+        assert fetch_data(home, name, config="b").of["train"] == 6
+        with pytest.raises(UnknownName, match="'c'"):
+            fetch_data(home, name, config="c")
+    hub.add("datasets/org/parts", {"train/0.csv": csv_of(4), "test/0.csv": csv_of(2, 4)})
+    assert fetch_data(home, "org/parts").of == {"train": 4, "test": 2}  # folders that are splits
+
+
+def test_of_several_configurations_the_one_that_a_card_marks_is_the_usual_one(hub, home):
+    marked = b"{config_name: b, default: true, data_files: b.csv}"
+    card = b"---\nconfigs:\n- {config_name: a, data_files: a.csv}\n- " + marked + b"\n---\n"
+    hub.add("datasets/org/marked", {"README.md": card, "a.csv": csv_of(4), "b.csv": csv_of(6)})
+    assert fetch_data(home, "org/marked").of == {"train": 6}
 
 
 def test_pictures_inside_parquet_become_class_folders_by_the_names_of_their_classes(hub, home):

@@ -1,5 +1,7 @@
 """What people type about checkpoints of a hub, against a double of one."""
 
+import csv
+import io
 import json
 import re
 from pathlib import Path
@@ -28,6 +30,9 @@ def hub(tmp_path, monkeypatch):
 def test_a_checkpoint_is_searched_added_fetched_watched_and_removed(hub):
     finished = transferzoo("zoo", "search", "net", "--add", "2")
     assert "1: has only pickled weights" in finished.stdout
+    written = [*csv.DictReader(io.StringIO(transferzoo("zoo", "search", "net", "--csv").stdout))]
+    assert [row["hub"] for row in written] == ["org/net-pickled", "org/net"]
+    assert written[1]["downloads"] == "12"
     assert "transferzoo zoo fetch net" in finished.stdout
     assert "claimed, not measured here: accuracy 0.75 on ImageNet-1k" in finished.stdout
     assert "not fetched: 104,148 bytes" in finished.stdout
@@ -40,6 +45,29 @@ def test_a_checkpoint_is_searched_added_fetched_watched_and_removed(hub):
     assert "moved" in transferzoo("zoo", "sync").stdout
     assert "org/net" in transferzoo("zoo", "disk").stdout
     assert json.loads(transferzoo("zoo", "remove", "net", "--weights", "--json").stdout)["freed"] > 100_000
+
+
+@pytest.mark.slow
+def test_a_data_set_of_the_hub_is_advised_on_by_its_name_and_configuration(hub):
+    configs = b"- {config_name: films, data_files: f.csv}\n- {config_name: books, data_files: b.csv}"
+    card = b"---\nlicense: mit\nconfigs:\n" + configs + b"\n---\n"
+    films, books = (
+        "\n".join(["text,label", *(f"{kind} {n} is {'a joy' if n % 2 else 'a bore'},{n % 2}" for n in range(80))])
+        for kind in ("film", "book")
+    )
+    hub.add("datasets/org/reviews", {"README.md": card, "f.csv": films.encode(), "b.csv": books.encode()})
+    refused = transferzoo("recommend", "hub:org/reviews")
+    assert refused.returncode == 2
+    assert "2 configurations" in refused.stderr
+    assert "films, books" in refused.stderr
+    assert "--config films" in refused.stderr.replace("'", "")
+    done = transferzoo("recommend", "hub:org/reviews", "--config", "books", "--keep", "1", "--json")
+    advice = json.loads(done.stdout)
+    assert (advice["sample"]["rows"], advice["sample"]["modality"]) == (80, "text")
+    assert "mit" in done.stderr
+    assert advice["choices"]
+    local = transferzoo("recommend", str(README.parent), "--split", "a")
+    assert (local.returncode, "of a data set of the hub" in local.stderr) == (2, True)
 
 
 @pytest.mark.slow

@@ -154,6 +154,10 @@ def test_loose_files_lie_together_beside_the_table_of_their_targets(tmp_path: Pa
     assert tables.labels is None
     with pytest.raises(NoItems, match="no table that says"):
         save_uploads(home, [("a.png", b"1"), ("b.png", b"2")], "me")
+    new = save_uploads(home, [("a.png", b"1"), ("../b.png", b"2")], "me", labelled=False)  # to be predicted
+    assert sorted(file.name for file in new.path.iterdir()) == ["a.png", "b.png"]
+    assert new.labels is None
+    assert is_of(new.path, home, "me")
 
 
 def test_a_table_of_targets_is_named_with_what_it_was_taken_for() -> None:

@@ -54,6 +54,9 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
     continues: Annotated[
         str | None, typer.Option("--continue", help="Id of advice that time did not do for: go on with it.")
     ] = None,
+    config: Annotated[
+        str | None, typer.Option("--config", help="Of a data set of the hub: this one of its configurations.")
+    ] = None,
     split: Annotated[str | None, typer.Option("--split", help="Of a data set of the hub: this split alone.")] = None,
     fetch: Annotated[
         str | None, typer.Option("--fetch", help="Fetch the best of what is known and not here: never, ask or auto.")
@@ -83,7 +86,9 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
     typed = locals()
     with command_context(home, json) as context:
         if (hub := hub_data_id(sample["path"])) is not None:
-            fetched = fetch_hub_data(context, hub, split, sample["limit"], sample["label"])
-            typed["sample"] = {**sample, "path": fetched}
+            named = {"config": config, "split": split, "rows": sample["limit"], "label": sample["label"]}
+            typed["sample"] = {**sample, "path": fetch_hub_data(context, hub, **named)}
+        elif config is not None or split is not None:
+            raise typer.BadParameter("--config and --split are of a data set of the hub: hub:organization/name")
         request = parse_request("recommend", typed)
         present(context, request, explain=explain, everything=explain or all_)

@@ -155,13 +155,16 @@ def zoo_search(  # noqa: PLR0913, PLR0917 - each is an option
     ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=200, help="Rows at most.")] = 20,
     add: Annotated[str | None, typer.Option("--add", help="Register these rows: 1,3.")] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, and nothing else, to stdout.")] = False,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
     """Search the hub: what is there, and whether it can be used here."""
+    if as_csv and json:
+        raise typer.BadParameter("give --csv or --json, not both")
     request = parse_request("zoo search", locals())
-    with command_context(home, json) as context:
-        present(context, request)
+    with command_context(home, json or as_csv) as context:
+        present(context, request, as_csv=as_csv)
 
 
 @app.command("fetch")

@@ -30,6 +30,7 @@ __all__ = [
     "draw_tagged",
     "gallery",
     "is_readable",
+    "items_at",
     "marked",
     "previews_of",
     "side_by_side",
@@ -50,7 +51,12 @@ Shown = Mapping[str, Preview]
 def previews_of(zoo: Zoo, sample: Json, names: Sequence[str], *, of_test: bool = False) -> Shown:
     """The named rows of a sample, or of its test part, as far as they can be read still and the page may."""
     place = (sample.get("test_from") if of_test else None) or sample["origin"]
-    if not names or not is_readable(zoo, sample, Path(place)) or changed_since(zoo, sample):
+    return {} if changed_since(zoo, sample) else items_at(zoo, sample, place, names)
+
+
+def items_at(zoo: Zoo, sample: Json, place: str, names: Sequence[str]) -> Shown:
+    """The named items at a place, read as those of a sample are, as far as the page may."""
+    if not names or not is_readable(zoo, sample, Path(place)):
         return {}
     read = _read(json.dumps(sample, sort_keys=True, default=str), place, tuple(dict.fromkeys(names)))
     return {name: preview for name, (preview, _) in read.items()}

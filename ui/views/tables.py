@@ -22,10 +22,10 @@ STYLE = f"""<style>
 .tz {{container-type: inline-size; font-size: .875rem; border: 1px solid {_LINE}; border-radius: 8px; overflow: auto}}
 .tz-long {{max-height: 24rem}}
 .tz table {{width: 100%; margin: 0; border-collapse: collapse}}
-.tz th, .tz td {{padding: .4rem .6rem; text-align: left; vertical-align: top; overflow-wrap: anywhere}}
+.tz th, .tz td {{padding: .4rem .6rem; text-align: left; vertical-align: top; overflow-wrap: break-word}}
 .tz th, .tz td {{border: 0; border-bottom: 1px solid {_LINE}}}
 .tz th {{font-weight: 600; white-space: nowrap}}
-.tz .n {{text-align: right; font-variant-numeric: tabular-nums}}
+.tz .n {{text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap}}
 .tz tr:last-child td {{border-bottom: 0}}
 .tz [title] {{text-decoration: underline dotted; cursor: help}}
 @container (max-width: 34rem) {{
@@ -34,7 +34,7 @@ STYLE = f"""<style>
   .tz-wide tr {{padding: .4rem 0; border-bottom: 1px solid {_LINE}}}
   .tz-wide tr:last-child {{border-bottom: 0}}
   .tz-wide td, .tz-wide .n {{display: flex; gap: 1rem; justify-content: space-between; text-align: right;
-    padding: .1rem .6rem; border: 0}}
+    padding: .1rem .6rem; border: 0; white-space: normal; overflow-wrap: anywhere}}
   .tz-wide td:first-child {{font-weight: 600}}
   .tz-wide td:empty {{display: none}}
   .tz-wide td::before {{content: attr(data-label); font-weight: 400; text-align: left; white-space: nowrap}}

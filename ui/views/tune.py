@@ -1,6 +1,6 @@
 """Tune: a plan that can be changed, a tuning that one can watch, and what came of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,15 @@ from registry.errors import TransferZooError, UnknownName
 from registry.escapes import shown
 from registry.forms import Json
 from registry.modalities import modalities
+from registry.readers.rows import known_suffixes
 from registry.zoo import Zoo
 from ui import job_queue, render
 from ui.glossary import PLANS, TERMS
 from ui.reproduce import as_command, mlflow_command
 from ui.strangers import markdown as literal
 from ui.strangers import mistakes_csv, table_csv
-from ui.uploads import kept_answer
-from ui.views.items import changed_since, draw_tagged, gallery
+from ui.uploads import DROPPABLE, kept_answer, save_uploads
+from ui.views.items import changed_since, draw_previews, draw_tagged, gallery, items_at
 from ui.views.parts import (
     advice_named,
     broken,
@@ -45,6 +46,7 @@ from ui.views.parts import (
     refused,
     requested,
     sheet,
+    viewer,
     watch,
 )
 from ui.views.tables import table
@@ -360,8 +362,16 @@ def _uses(zoo: Zoo, run: RunFolder, result: Json) -> None:
     predict, export, promote, elsewhere = st.tabs(["Predict", "Export", "Promote", "MLflow"])
     with predict, st.form(f"predict-{run.id}", border=False):
         path = st.text_input("Path of what to predict", placeholder="/data/new")
+        kinds = [kind.lstrip(".") for kind in (*DROPPABLE, *sorted(known_suffixes() - {*DROPPABLE}))]
+        dropped = st.file_uploader("or drop items, a zip or a table", type=kinds, accept_multiple_files=True)
+        typed = ""
+        if modalities[result["sample"]["modality"]].text_is_item:
+            typed = st.text_area("or type texts, one a line", placeholder="a text of your own")
         if st.form_submit_button("Predict"):
-            _use(zoo, run.id, lambda: PredictRequest(run=run.id, path=permitted_place(path)))
+            lines = [line for line in typed.splitlines() if line.strip()]
+            files = [(one.name, one.getvalue()) for one in dropped]
+            files += [(f"typed-{number}.txt", line.encode()) for number, line in enumerate(lines, start=1)]
+            _use(zoo, run.id, lambda: PredictRequest(run=run.id, path=_to_predict(zoo, path, files)))
     with export, st.form(f"export-{run.id}", border=False):
         folder = st.text_input("A new or empty folder", placeholder="exported")
         form = st.selectbox("As", ["transformers", "ONNX"])
@@ -375,6 +385,13 @@ def _uses(zoo: Zoo, run: RunFolder, result: Json) -> None:
     elsewhere.code(mlflow_command(zoo.home), language=None, wrap_lines=True)
     if result.get("mlflow_run_id"):
         elsewhere.caption(literal(f"MLflow run {result['mlflow_run_id']}"))
+
+
+def _to_predict(zoo: Zoo, path: str, files: Sequence[tuple[str, bytes]]) -> Path:
+    """Where what is to be predicted lies: what was dropped or typed, else a path."""
+    if files:
+        return save_uploads(zoo.home, files, viewer(), labelled=False).path
+    return permitted_place(path)
 
 
 def _exporting(run: str, folder: str, *, onnx: bool) -> ExportRequest:
@@ -434,11 +451,25 @@ def _predicted(zoo: Zoo, job: JobRecord) -> None:
             for place, (word, tag) in enumerate(zip(row["words"], row["prediction"].split(), strict=True), start=1)
         ]
     else:
+        _shown(zoo, job, rows)
         sheet(rows)
     listed = table_csv([*rows[0]] if rows else plain, rows)
     st.download_button("Download CSV", listed, f"predictions-{job.id}.csv", "text/csv", key=f"predicted-{job.id}")
     for note in answer["notes"]:
         st.caption(literal(note))
+
+
+def _shown(zoo: Zoo, job: JobRecord, rows: Sequence[Json]) -> None:
+    """The first of what was predicted as pictures or texts, each with what is said of it."""
+    sample = find_run(zoo.home, str(job.spec["run"])).result["sample"]
+    first = rows[:_WORST]
+    there = items_at(zoo, sample, place_of(job.spec), [row["file"] for row in first])
+    words = {row["file"]: str(row["prediction"]) for row in first}
+    words |= {
+        row["file"]: f"{row['prediction']}, {render.percent(row['confidence'])}" for row in first if "confidence" in row
+    }
+    noun = modalities[sample["modality"]].words.one
+    draw_previews([(words[name], preview) for name, preview in there.items()], noun)
 
 
 def _recent(zoo: Zoo) -> None:
