@@ -423,7 +423,7 @@ def test_a_busy_hub_is_asked_again(hub, zoo, kind):
 @pytest.mark.slow
 def test_a_hub_that_stays_busy_is_named_with_what_it_answers(hub, zoo):
     hub.fail("500")
-    with pytest.raises(HubUnreachable, match="500"):
+    with pytest.raises(HubUnreachable, match="fails: it answers 500"):
         upstream.add(zoo, "org/net", hub=Hub(patience=1.0))
 
 
