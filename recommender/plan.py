@@ -24,7 +24,7 @@ from jaxtyping import Float
 from recommender.constraints import Constraints, Objection
 from recommender.contributions import contribution_words
 from recommender.fusion import Candidates, Kind, covered_range, kind_of
-from recommender.history import PROBE_SPREAD, Correction, History
+from recommender.history import PRIOR_OUTCOMES, PROBE_SPREAD, Correction, History
 from recommender.results import (
     BASELINE_SPREAD,
     Baseline,
@@ -49,7 +49,7 @@ from registry.modalities import modalities
 from registry.plugins import warn_of_plugin
 from registry.sample import Sample
 
-__all__ = ["OFFERED", "choose_affordable", "choose_plan", "controlled", "plan_unprobed", "set_by_hand"]
+__all__ = ["ADAPTED", "OFFERED", "choose_affordable", "choose_plan", "controlled", "plan_unprobed", "set_by_hand"]
 
 OFFERED = ("linear-probe", "lp-ft")
 """Strategies considered unless one is asked for, cheapest first; after them those that plug-ins bring."""
@@ -70,6 +70,9 @@ SHARED = 0.8
 """Share of the variance of a strategy's error that is its checkpoint's, and so the same for every strategy of it."""
 SPECIALIZED = 1.5
 """Factor on that share where an earlier block reads the classes better than the last, beyond chance."""
+
+ADAPTED, ADAPTED_PAIRS = 0.017, 8
+"""What going on with pretraining, on items without labels, added to LP-FT in the mean of so many trainings (LOG.md)."""
 
 _RUNNERS_UP = 2
 """Strategies that were passed over and are named."""
@@ -218,6 +221,7 @@ def _paired(planned: Plan, setting: "_Setting") -> float:
     added = fused.added(evidence.ranked.checkpoint.name, strategy, kind, rows, epochs)
     if added is None:
         return 0.0
+    added += _adapted(planned, setting)
     return _prior(_plan_of("linear-probe", evidence), setting).mean + added - _prior(planned, setting).mean
 
 
@@ -435,7 +439,8 @@ class _Guess:
 def _prior(planned: Plan, setting: _Setting) -> _Guess:
     """Before any result on the same sample.
 
-    What pretraining adds is not known where it was never carried out: nothing is promised, and the interval is wider.
+    What pretraining adds is not known where it was never carried out: of pairs nothing is promised, of items without
+    labels what they added to other sets, shrunk by how few these are; and the interval is wider.
     """
     card = setting.evidence.ranked.checkpoint.name
     measured = setting.fused is not None and setting.fused.measured(card, planned.strategy)
@@ -444,12 +449,32 @@ def _prior(planned: Plan, setting: _Setting) -> _Guess:
     if planned.pretraining is None:
         return guess
     added = setting.history.added(planned.strategy, setting.sample.digest)
-    mean = guess.mean if planned.stages else float(np.clip(guess.mean + added.mean, guess.metric.lowest, 1))
+    gain = _adapted(planned, setting) if planned.stages else added.mean
+    mean = float(np.clip(guess.mean + gain, guess.metric.lowest, 1))
     why = f"what its pretraining adds is known from {added.outcomes} outcomes of other samples"
-    if not added.outcomes:
+    if planned.stages and gain:
+        why = (
+            f"its pretraining is expected to add {guess.metric.difference(gain)}, for it added "
+            f"{guess.metric.difference(ADAPTED)} to {ADAPTED_PAIRS} trainings on other sets; the interval is wider"
+        )
+    elif not added.outcomes:
         why = "what its pretraining adds was not measured so far: none is promised, and the interval is wider"
     deviation, own = (float(np.hypot(part, added.spread)) for part in (guess.deviation, guess.own))
     return replace(guess, mean=mean, deviation=deviation, own=own, why=(*guess.why, why))
+
+
+def _adapted(planned: Plan, setting: _Setting) -> float:
+    """What to learn from items without labels first adds to a training: the more, the more of all rows these are.
+
+    Nothing where the strategy was measured with nets of that body: the expectation has it already.
+    """
+    evidence = setting.evidence
+    if planned.pretraining is None or not planned.stages:
+        return 0.0
+    if setting.fused is not None and setting.fused.measured(evidence.ranked.checkpoint.name, planned.strategy):
+        return 0.0
+    share = evidence.unlabelled / (evidence.unlabelled + evidence.rows)
+    return ADAPTED * share * ADAPTED_PAIRS / (ADAPTED_PAIRS + PRIOR_OUTCOMES)
 
 
 def _like(planned: Plan) -> str:

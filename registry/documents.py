@@ -72,8 +72,10 @@ def read_text(path: Path, most: int = MOST_BYTES) -> str:
         raise UnreadableDocument(path, f"it is not UTF-8 (byte {cause.start})") from cause
 
 
-def read_json(path: Path, most: int = MOST_BYTES, *, clipped: bool = False) -> Plain:
+def read_json(path: Path, most: int = MOST_BYTES, *, clipped: bool = False, unique: bool = False) -> Plain:
     """What a JSON file holds; ``clipped`` makes whole numbers of more than 64 bits the largest of 64.
+
+    Of a name that stands twice in an object the last counts; ``unique`` refuses it.
 
     Raises:
         UnreadableDocument, NotFetched: as `read_text`; or it is no JSON, too deep, or holds NaN or infinity.
@@ -84,9 +86,21 @@ def read_json(path: Path, most: int = MOST_BYTES, *, clipped: bool = False) -> P
     if depth > MOST_DEPTH:
         raise UnreadableDocument(path, f"it is nested {depth} deep, more than {MOST_DEPTH}")
     try:
-        return _plain(json.loads(text, parse_constant=_no_number, parse_int=_clipped if clipped else None))
+        pairs = _once if unique else None
+        numbers = _clipped if clipped else None
+        return _plain(json.loads(text, parse_constant=_no_number, parse_int=numbers, object_pairs_hook=pairs))
     except (ValueError, RecursionError) as cause:
         raise UnreadableDocument(path, f"it is no JSON ({cause})") from cause
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object in which no name stands twice."""
+    record: dict[str, object] = {}
+    for name, value in pairs:
+        if name in record:
+            raise ValueError(f"{name!r} stands there twice")
+        record[name] = value
+    return record
 
 
 def read_yaml(path: Path) -> Plain:

@@ -1013,12 +1013,12 @@ class HubError(TransferZooError, OSError):
 
 
 class HubUnreachable(HubError):
-    """No answer from a hub, none in time, or one that broke off."""
+    """No answer from a hub, none in time, one that broke off, or that it cannot give one now."""
 
-    def __init__(self, endpoint: str, why: str, *, broke_off: bool = False) -> None:
+    def __init__(self, endpoint: str, why: str, *, how: str = "cannot be reached") -> None:
         self.endpoint, self.why = endpoint, why
         super().__init__(
-            f"{endpoint} {'broke off' if broke_off else 'cannot be reached'}: {why}",
+            f"{endpoint} {how}: {why}",
             "Try again later; what was fetched is kept, and all that is in the cache works (HF_HUB_OFFLINE=1).",
         )
 

@@ -564,13 +564,13 @@ class Hub:
             if status in {401, 403}:
                 return HubRefused(endpoint, status)
             if status is not None:
-                return HubUnreachable(endpoint, f"it answers {status}")
+                return HubUnreachable(endpoint, f"it answers {status}", how="fails")
         if isinstance(cause, (KeyError, TypeError, ValueError, AttributeError)) and not isinstance(cause, OSError):
             return NotAHub(endpoint, f"its answer about {what} is none ({type(cause).__name__})")
         if isinstance(cause, OSError) and cause.errno is not None:
             return cause
-        broke_off = bool(_kinds(cause) & {"RemoteProtocolError", "ReadError"})
-        return HubUnreachable(endpoint, _first_line(cause), broke_off=broke_off)
+        broke_off = _kinds(cause) & {"RemoteProtocolError", "ReadError"}
+        return HubUnreachable(endpoint, _first_line(cause), how="broke off" if broke_off else "cannot be reached")
 
 
 def parse_hub_id(text: str) -> tuple[str, str]:

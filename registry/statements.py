@@ -55,12 +55,12 @@ def shard_names(folder: Path) -> tuple[str, ...]:
     """The files that a folder's index of shards names, once each: safetensors files of the same folder.
 
     Raises:
-        MalformedWeights: it cannot be read, or names none, too many, or one that lies elsewhere.
+        MalformedWeights: it cannot be read, or names none, too many, one that lies elsewhere, or a tensor twice.
         NotFetched: it is a Git LFS pointer.
     """
     index = folder / SHARD_INDEX
     try:
-        content = read_json(index)
+        content = read_json(index, unique=True)
     except UnreadableDocument as cause:
         raise MalformedWeights(index, f"it cannot be read ({cause.why})") from cause
     mapping = content.get("weight_map") if isinstance(content, dict) else None

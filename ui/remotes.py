@@ -9,7 +9,7 @@ from rich.text import Text
 
 from registry.escapes import shown
 from ui import render
-from ui.render.parts import cut, give_way, keep_ids, new_table
+from ui.render.parts import Id, cut, give_way, keep_ids, new_table
 
 __all__ = [
     "added_report",
@@ -40,7 +40,7 @@ def models_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
         fine = "here" if row["in_zoo"] else "gated" if row["gated"] else "yes"
         table.add_row(
             str(number),
-            Text(shown(row["hub"]), "bold"),
+            Id(shown(row["hub"]), "bold"),
             _count(row),
             cut(shown(row["license"] or "unknown")),
             f"{row['downloads']:,}",

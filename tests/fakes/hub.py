@@ -207,7 +207,7 @@ def _safetensors(files: Mapping[str, bytes]) -> dict[str, Any] | None:
         if name.endswith(".safetensors"):
             try:
                 header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-            except ValueError:
+            except (ValueError, RecursionError):
                 return None
             if not all(isinstance(tensor, dict) for tensor in header.values()):
                 return None

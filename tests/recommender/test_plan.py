@@ -5,7 +5,7 @@ import pytest
 
 from recommender.fusion import Candidates, Course, Fusion, Kind, Standing, case_of, features_of
 from recommender.history import History
-from recommender.plan import choose_plan, controlled, set_by_hand
+from recommender.plan import ADAPTED, choose_plan, controlled, set_by_hand
 from recommender.results import Expected, Plan, Stage
 from recommender.strategies import strategies
 from recommender.testing.evidence import CHECKPOINT, evidence
@@ -98,6 +98,19 @@ def test_what_pretraining_adds_is_not_promised_before_it_was_measured(strategy, 
     assert "none is promised" in " ".join(asked.because)
 
 
+def test_items_without_labels_add_what_they_added_elsewhere_and_the_more_the_more_they_are():
+    """Measured on other sets, shrunk by how few these are; of the training rows alone nothing is promised."""
+    plain = chosen(240, strategy="lp-ft").expected
+    none, few, many = (
+        chosen(240, tuple(f"word {row}" for row in range(rows)), strategy="domain-adaptive") for rows in (0, 240, 2160)
+    )
+    gains = [one.expected.mean - plain.mean for one in (none, few, many)]
+    assert gains[0] == pytest.approx(0)
+    assert 0 < gains[1] < gains[2] < ADAPTED
+    assert many.expected.high - many.expected.low > plain.high - plain.low
+    assert "its pretraining is expected to add" in " ".join(many.because)
+
+
 def test_outcomes_elsewhere_tell_what_pairs_add():
     outcomes = tuple(
         Outcome(
@@ -148,6 +161,24 @@ def test_epochs_set_by_hand_are_those_of_all_stages():
 def test_a_plan_that_fits_a_head_alone_has_nothing_to_set():
     with pytest.raises(NotOffered, match="no epochs, rate or batch size"):
         set_by_hand(planned(0.05, "linear-probe").plan, 3, None, None)
+
+
+def test_to_go_on_with_pretraining_is_advised_where_many_items_have_no_labels():
+    """Of as good as none it would not be worth its passes."""
+    known = evidence(rows=240, classes=3, modality="text")
+    standings = {CHECKPOINT.name: Standing(CHECKPOINT.digest[:8], "net-0.40M@64", 0.8)}
+    fused = Candidates.beside(added_before(0.03), standings, 0.4, 5, "image")
+    strategies_advised = [
+        choose_plan(
+            known.ranked,
+            texts(240, tuple(f"word {row}" for row in range(more))),
+            known.baseline,
+            History(()),
+            fused=fused,
+        ).plan.strategy
+        for more in (1, 2160)
+    ]
+    assert strategies_advised == ["lp-ft", "domain-adaptive"]
 
 
 def added_before(gain):

@@ -55,6 +55,11 @@ TOKEN = "hf_" + "thisisasecretthatnobodymaysee"
 WEIGHTS = r"resolve/.*/model\.safetensors"
 
 
+def header(content):
+    """A file of weights that is nothing but a header."""
+    return len(content).to_bytes(8, "little") + content
+
+
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
     with the_only_hub(monkeypatch, tmp_path / "hf") as running:
@@ -142,7 +147,16 @@ def test_two_commits_are_two_checkpoints_and_a_revision_may_be_named(hub, zoo):
             "Whisper",
         ),
         ({"preprocessor_config.json": None, "tokenizer.json": b"{}"}, Unsupported, "preprocessor"),
-        ({"../outside.json": b"{}"}, UnusableHubId, "leads out"),
+        *(
+            ({name: b"{}"}, UnusableHubId, "leads out")
+            for name in ("../out.json", "/etc/out.json", "in/../../out.json", "in\\out.json", "a\x1b.json")
+        ),
+        ({"model.safetensors": header(b'{"a": ' + b"[" * 20_000 + b"]" * 20_000 + b"}")}, MalformedWeights, "header"),
+        (
+            {"model.safetensors": header(b'{"a": {"dtype": "F32", "shape": [9999999999], "data_offsets": [0, 4]}}')},
+            MalformedWeights,
+            "model.safetensors",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_refused_by_its_name_before_any_weights_are_fetched(hub, zoo, files, error, word):
@@ -175,6 +189,16 @@ def test_an_index_that_names_files_outside_or_not_there_is_refused(hub, zoo, ind
         upstream.add(zoo, "org/net")
 
 
+def test_an_index_that_names_a_tensor_twice_is_refused(hub, zoo):
+    files = in_shards("model-1.safetensors", "model-2.safetensors")
+    twice = b'{"metadata": {}, "weight_map": {"a": "model-1.safetensors", "a": "model-2.safetensors"}}'
+    hub.add("org/net", {**files, "model.safetensors.index.json": twice})
+    with pytest.raises(MalformedWeights, match="twice") as caught:
+        upstream.add(zoo, "org/net")
+    assert caught.value.remedy
+    assert "net" not in zoo
+
+
 def test_a_tensor_that_two_shards_hold_is_refused(hub, zoo):
     files = in_shards("model-1.safetensors", "model-2.safetensors")
     hub.add("org/net", {**files, "model-2.safetensors": files["model-1.safetensors"]})
@@ -183,7 +207,18 @@ def test_a_tensor_that_two_shards_hold_is_refused(hub, zoo):
 
 
 @pytest.mark.parametrize(
-    "card", [b"---\nlicense: [unclosed\n---\n", b"\xff\xfe", b"", b"no front matter", b"---\n- a\n---"]
+    "card",
+    [
+        b"---\nlicense: [unclosed\n---\n",
+        b"\xff\xfe",
+        b"",
+        b"no front matter",
+        b"---\n- a\n---",
+        b"---\na: &a [x, x, x]\n" + b"b: &b [*a, *a]\nc: &c [*b, *b]\n" * 9 + b"license: mit\n---\n",
+        b"---\nlicense: !!python/object/apply:os.system [true]\n---\n",
+        b"---\nlicense: <b>mit</b>\n---\n",
+        b"---\nlicense: " + b"[" * 3000 + b"\n---\n",
+    ],
 )
 def test_a_bad_card_leaves_the_license_unknown_and_never_permissive(hub, zoo, card):
     hub.add("org/net", a_net(README__md=card))
@@ -388,7 +423,7 @@ def test_a_busy_hub_is_asked_again(hub, zoo, kind):
 @pytest.mark.slow
 def test_a_hub_that_stays_busy_is_named_with_what_it_answers(hub, zoo):
     hub.fail("500")
-    with pytest.raises(HubUnreachable, match="500"):
+    with pytest.raises(HubUnreachable, match="fails: it answers 500"):
         upstream.add(zoo, "org/net", hub=Hub(patience=1.0))
 
 

@@ -23,6 +23,7 @@ from recommender.serving.predict import AnswerForm, PredictedSpan, TaggedRow
 from registry.cards import Task
 from registry.forms import to_json
 from registry.zoo import Zoo
+from tests.recommender.tuning.test_words import sentences
 from tests.ui.cases import advice, choice
 from tests.ui.pictures import write_stripes
 from ui import agents, job_queue
@@ -220,6 +221,23 @@ def test_an_agent_goes_from_a_folder_to_a_tuned_model(tmp_path, transport):
     with transport(tmp_path) as server:
         predicted = asyncio.run(once(server))
     assert predicted["rows"] == len([*place.rglob("*.png")])
+
+
+def test_an_agent_goes_from_labelled_words_to_what_a_tuned_model_marks(tmp_path):
+    place, (words, tags) = tmp_path / "rows", sentences(80, 1)
+    place.mkdir()
+    for name, part in (("train", slice(60)), ("test", slice(60, 80))):
+        rows = zip(words[part], tags[part], strict=True)
+        (place / f"{name}.conll").write_text("".join("".join(map("{} {}\n".format, *row)) + "\n" for row in rows))
+
+    async def once(server: Any) -> dict[str, Any]:
+        async with Client(server) as client:
+            return await whole_path(client, place)
+
+    with over_stdio(tmp_path) as server:
+        predicted = asyncio.run(once(server))
+    assert {"PER", "LOC"} >= predicted["predictions"].keys()
+    assert all({"kind", "start", "end", "text"} == span.keys() for row in predicted["first"] for span in row["spans"])
 
 
 def test_over_http_a_page_of_another_site_is_not_let_in(tmp_path):

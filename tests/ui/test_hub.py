@@ -4,14 +4,17 @@ import csv
 import io
 import json
 import re
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from tests.fakes.hub import the_only_hub
 from tests.fakes.repositories import a_net
 from tests.ui.pictures import write_stripes
 from tests.ui.test_cli import transferzoo
+from ui.remotes import models_table
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -68,6 +71,18 @@ def test_a_data_set_of_the_hub_is_advised_on_by_its_name_and_configuration(hub):
     assert advice["choices"]
     local = transferzoo("recommend", str(README.parent), "--split", "a")
     assert (local.returncode, "of a data set of the hub" in local.stderr) == (2, True)
+
+
+def test_a_long_id_of_a_hub_is_parted_behind_its_marks_alone_on_a_narrow_screen():
+    id = "organization/imagenet_mobilenet_v1_0.25_fine-tuned"
+    more = {"parameters": 470_000, "counted": False, "objection": "", "in_zoo": False, "gated": False}
+    row = {"hub": id, "task": "image-classification", "license": "mit", "downloads": 1_000, **more}
+    console = Console(width=80, file=StringIO())
+    console.print(models_table([row, row | {"parameters": None, "counted": False}]))
+    lines = console.file.getvalue().splitlines()
+    assert "usable" in lines[0]
+    assert any(line.split()[1] == "organization/imagenet_mobilenet_" for line in lines if line.startswith("1 "))
+    assert "~470.0 k" in console.file.getvalue()
 
 
 @pytest.mark.slow

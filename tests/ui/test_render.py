@@ -307,6 +307,15 @@ def test_r_squared_is_a_number_and_no_percentage() -> None:
     assert "12.5 on average" in report
 
 
+@pytest.mark.parametrize(
+    ("metric", "line"), [("entity-f1", "realized entity-f1 90.0 %"), ("accuracy", "realized 90.0 %")]
+)
+def test_a_run_of_labelled_words_says_by_which_metric_it_is_judged(metric, line):
+    metrics = {"score": 0.9, "standard_error": 0.02, "rows_test": 20.0, "seconds": 4.0, "accuracy": 0.99}
+    run = {"id": "r", "checkpoint": "a", "strategy": "lp-ft", "metrics": metrics, "notes": []}
+    assert line in " ".join(printed(render.run_report({**run, "sample": {"metric": metric}})).split())
+
+
 def test_a_card_is_said_in_words_and_not_as_python_has_it():
     file = {"name": "model.safetensors", "bytes": 14_199_388, "digest": "sha256:0"}
     locator = {"hub": "org/net", "revision": "main", "commit": "64b6", "files": [file], "state": "ok", "upstream": ""}

@@ -1,5 +1,7 @@
 """The picker's pages, drawn by Streamlit without a browser on a registry that something is kept in."""
 
+import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +12,13 @@ from recommender.results import NovelRow, Novelty, Skipped, Suspect, Suspects
 from registry.cards import Metric, Origin, Outcome, Task
 from registry.errors import PathOutside
 from registry.health import AlikeRows, Likeness
+from registry.sample import Sample
 from registry.zoo import Zoo
 from tests.ui.cases import advice, choice
+from tests.ui.pictures import write_stripes
 from tests.ui.tables import tables
 from ui import access
-from ui.views import parts
+from ui.views import items, parts
 
 HOSTILE = "<img src=x onerror=alert(1)> **net**"
 KEPT = {"advice": "0123456789abcdef"}
@@ -262,3 +266,30 @@ def test_what_a_search_gave_and_what_was_removed_are_shown(draw, home):
     assert any(one.value.startswith("1 model on the hub for") for one in test.markdown)
     test = draw("checkpoints", {"job": jobs[1].id})
     assert "is forgotten" in test.success[0].value
+
+
+@pytest.mark.slow
+def test_files_that_changed_since_their_advice_are_named_and_no_row_is_shown_under_a_label_not_its_own(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("TRANSFERZOO_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv(access.ROOTS, str(tmp_path))
+    first, *_, last = sorted(write_stripes(tmp_path).rglob("*.png"))
+    sample = Sample.from_folder(tmp_path / "stripes").to_dict()
+    time.sleep(0.05)  # a file's time is that of the kernel's last tick
+    with Zoo.open(tmp_path / "home") as zoo:
+        kept = replace(advice(choice("a", 0.8, gain=0.3)), sample=sample)
+        zoo.keep(kept)
+    parts.opened_zoo.clear()
+    page = AppTest.from_string("from ui.views import pick\npick.pick_page()", default_timeout=120)
+    page.query_params.update({"advice": kept.id, "odd": "true"})
+    page.run()
+    assert not [one for one in page.warning if "has changed" in one.value]
+    assert "none is shown" not in said(page)
+    shutil.copy(first, last)
+    items._last_change.clear()
+    page.run()
+    assert [one for one in page.warning if "has changed since" in one.value]
+    assert "not those that were looked at, so none is shown" in said(page)
+    assert "Advise again" in [one.label for one in page.button]
+    parts.opened_zoo.clear()

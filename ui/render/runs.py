@@ -28,7 +28,8 @@ def run_report(run: Json, *, whole: float | None = None) -> RenderableType:
     error = metrics.get("standard_error")
     spread = "" if error is None else give_or_take(error, metric)
     score_line = f"{scored(metrics['score'], metric)}{spread} on {metrics['rows_test']:.0f} held-out rows"
-    table.add_row("realized", Text(f"r2 {score_line}" if metric else score_line, "bold"))
+    stated = metric or str(run.get("sample", {}).get("metric", Metric.ACCURACY))
+    table.add_row("realized", Text(score_line if stated == Metric.ACCURACY else f"{stated} {score_line}", "bold"))
     if "expected_mean" in metrics:
         table.add_row("", _expectation_met(metrics))
     if away is not None:

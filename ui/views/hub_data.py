@@ -6,13 +6,12 @@ import streamlit as st
 
 from recommender.requests import FetchDataRequest, RecommendRequest, SampleRequest
 from registry.cards import JobRecord
-from registry.errors import TransferZooError
 from registry.forms import Json
 from registry.hub_data import USUAL_ROWS
 from registry.zoo import Zoo
 from ui import job_queue, remotes
 from ui.strangers import markdown as literal
-from ui.views.parts import broken, go, refused, requested, watch
+from ui.views.parts import broken, queue_and_show, watch
 
 __all__ = ["fetched_data", "from_hub"]
 
@@ -28,16 +27,8 @@ def from_hub(zoo: Zoo) -> None:
         rows = st.number_input("Rows of a part, at most", 1, None, USUAL_ROWS)
         if not st.form_submit_button("Fetch it", width="stretch") or not hub.strip():
             return
-    try:
-        request = FetchDataRequest(
-            hub=hub.strip(), config=config.strip() or None, split=split.strip() or None, rows=int(rows)
-        )
-    except TransferZooError as failure:
-        refused(failure)
-        return
-    job = requested(zoo, request)
-    if job is not None:
-        go("pick", job=job.id)
+    part = {"config": config.strip() or None, "split": split.strip() or None}
+    queue_and_show(zoo, "pick", lambda: FetchDataRequest(hub=hub.strip(), rows=int(rows), **part))
 
 
 def fetched_data(zoo: Zoo, job: JobRecord) -> None:
@@ -56,10 +47,8 @@ def fetched_data(zoo: Zoo, job: JobRecord) -> None:
     text = st.selectbox("Column of texts", [None, *columns], format_func=_recognized)
     label = st.selectbox("Column of labels", [None, *columns], format_func=_recognized)
     if st.button("Recommend for it", type="primary", icon=":material/flag:"):
-        request = RecommendRequest(sample=SampleRequest(path=Path(data["path"]), text=text, label=label))
-        advising = requested(zoo, request)
-        if advising is not None:
-            go("pick", job=advising.id)
+        sample = SampleRequest(path=Path(data["path"]), text=text, label=label)
+        queue_and_show(zoo, "pick", lambda: RecommendRequest(sample=sample))
 
 
 def _recognized(name: str | None) -> str:

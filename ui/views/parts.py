@@ -1,6 +1,6 @@
 """Parts of several pages: the registry, addresses, jobs under way, tables, pictures."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -42,6 +42,7 @@ __all__ = [
     "page_of_job",
     "permitted_place",
     "picture",
+    "queue_and_show",
     "queued",
     "refused",
     "requested",
@@ -302,6 +303,18 @@ def requested(zoo: Zoo, request: Request) -> JobRecord | None:
     except TransferZooError as failure:
         refused(failure)
         return None
+
+
+def queue_and_show(zoo: Zoo, page: str, make: Callable[[], Request]) -> None:
+    """Queue the request that is made, and go where it is followed; why not, where it is refused."""
+    try:
+        request = make()
+    except TransferZooError as failure:
+        refused(failure)
+        return
+    job = requested(zoo, request)
+    if job is not None:
+        go(page, job=job.id)
 
 
 def viewer() -> str:

@@ -45,8 +45,8 @@ from ui.views.parts import (
     page_of_job,
     permitted_place,
     picture,
+    queue_and_show,
     refused,
-    requested,
     viewer,
     watch,
     when,
@@ -306,14 +306,7 @@ def _changed(zoo: Zoo, advice: Json) -> None:
     if not Path(advice["sample"]["origin"]).exists():
         return
     if st.button("Advise again", icon=":material/replay:", key=f"changed-{advice['id']}"):
-        try:
-            request = recommend_request(advice)
-        except TransferZooError as failure:
-            refused(failure)
-            return
-        job = requested(zoo, request)
-        if job is not None:
-            go("pick", job=job.id)
+        queue_and_show(zoo, "pick", lambda: recommend_request(advice))
 
 
 def _answered(key: str, question: str, answer: str, draw: Callable[[], object]) -> None:
@@ -333,16 +326,13 @@ def _go_on(zoo: Zoo, advice: Json) -> None:
     again, how_long = st.columns([1, 2], vertical_alignment="bottom")
     budget = how_long.text_input("Time for it", placeholder="as long as it takes; else: 90s, 5min", key="more-time")
     if again.button("Go on with it", type="primary", icon=":material/replay:", width="stretch"):
-        try:
-            sample = sample_request(advice["sample"], advice["settings"]["seed"])
-            spent: dict[str, Any] = {"time_budget": budget.strip() or None}
-            request = RecommendRequest(sample=sample, continues=str(advice["id"]), **spent)
-        except TransferZooError as failure:
-            refused(failure)
-            return
-        job = requested(zoo, request)
-        if job is not None:
-            go("pick", job=job.id)
+        queue_and_show(zoo, "pick", lambda: _continued(advice, budget.strip() or None))
+
+
+def _continued(advice: Json, budget: str | None) -> RecommendRequest:
+    sample = sample_request(advice["sample"], advice["settings"]["seed"])
+    spent: dict[str, Any] = {"time_budget": budget}
+    return RecommendRequest(sample=sample, continues=str(advice["id"]), **spent)
 
 
 def _chosen(advice: Json) -> int:

@@ -24,7 +24,7 @@ STYLE = f"""<style>
 .tz table {{width: 100%; margin: 0; border-collapse: collapse}}
 .tz th, .tz td {{padding: .4rem .6rem; text-align: left; vertical-align: top; overflow-wrap: break-word}}
 .tz th, .tz td {{border: 0; border-bottom: 1px solid {_LINE}}}
-.tz th {{font-weight: 600; white-space: nowrap}}
+.tz th {{font-weight: 600}}
 .tz .n {{text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap}}
 .tz tr:last-child td {{border-bottom: 0}}
 .tz [title] {{text-decoration: underline dotted; cursor: help}}
@@ -54,7 +54,7 @@ def table(rows: Sequence[Mapping[str, object]], name: str, helped: Mapping[str, 
     heads = "".join(_head(*one, (helped or {}).get(one[0], "")) for one in zip(columns, aligned, strict=True))
     body = "".join(f'<tr role="row">{_row(columns, line, aligned)}</tr>' for line in cells)
     long = len(rows) > _ROWS_AT_ONCE
-    kind = f"tz{' tz-wide' if len(columns) > 2 else ''}{' tz-long' if long else ''}"
+    kind = f"tz{' tz-wide' if len(columns) > 3 else ''}{' tz-long' if long else ''}"
     reached = f' tabindex="0" role="region" aria-label="{html.escape(name)}"' if long else ""
     st.html(
         f'<div class="{kind}"{reached}><table role="table" aria-label="{html.escape(name)}">'
