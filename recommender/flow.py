@@ -83,6 +83,7 @@ from registry.errors import (
 )
 from registry.features import Encoded, Features
 from registry.forms import from_json
+from registry.modalities import modalities
 from registry.progress import Progress, silent
 from registry.sample import Sample
 from registry.sketch import RowKeys
@@ -232,10 +233,14 @@ def evaluate(
     Raises:
         UnknownName: no such checkpoint or strategy.
         NotOffered: the strategy does not fit.
-        NoCandidates: the checkpoint cannot be probed.
+        NoCandidates: the checkpoint reads another modality, or cannot be probed.
     """
-    probed = sample.subsample(MOST_ROWS, seed)
     card, history = zoo.checkpoint(checkpoint), _history(zoo, sample)
+    if card.modality != sample.modality:
+        theirs, ours = (modalities[kind].words.many for kind in (card.modality, sample.modality))
+        why = f"{card.name} reads {theirs}, and the sample holds {ours}"
+        raise NoCandidates(why, f"`transferzoo zoo list --modality {sample.modality}` names those that can be taken.")
+    probed = sample.subsample(MOST_ROWS, seed)
     candidate = candidate_of(card, probed, zoo.lens_features(probed, progress=progress), zoo, sample, seed)
     probed = _with_unseen(sample, probed, (candidate,), seed)
     judged = _judge(_Question(sample, zoo, history, Deadline(), seed, progress), probed, (candidate,), UNRACED)

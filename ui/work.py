@@ -123,8 +123,8 @@ def _tuned(context: CommandContext, run: TuningRun, whole: float | None) -> None
     context.print(render.run_report(run.to_dict(), whole=whole))
     if run.mlflow_run_id is not None:
         context.print(Text(f"MLflow run {run.mlflow_run_id}; its page opens with the first command below", "dim"))
-    pages = [mlflow_command(context.zoo.home), render.command("picker", home=context.home)]
-    print_next(context.terminal, pages)
+    tracked = [] if run.mlflow_run_id is None else [mlflow_command(context.zoo.home)]
+    print_next(context.terminal, [*tracked, render.command("picker", home=context.home)])
     context.print_json(run.to_dict())
 
 

@@ -12,6 +12,7 @@ from recommender.flow import evaluate, recommend
 from registry.cards import Metric, Origin, Outcome, Task
 from registry.errors import NoCandidates, NotOffered, UnknownName
 from registry.sample import Sample
+from registry.zoo import Zoo
 from tests.recommender.planted import Reader, planted_sample, planted_zoo
 
 
@@ -169,6 +170,14 @@ def test_an_outcome_changes_the_id_and_is_told(tmp_path):
     again = next(c for c in after.choices if c.checkpoint.name == best.checkpoint.name)
     ways = {again.plan.strategy: again.expected.mean} | {one.strategy: one.mean for one in again.passed_over}
     assert ways[best.plan.strategy] < best.expected.mean
+
+
+def test_a_named_checkpoint_of_another_modality_is_refused_before_anything_is_encoded(tmp_path):
+    with Zoo.open(tmp_path) as zoo:
+        name = zoo.checkpoints("text")[0].name
+        with pytest.raises(NoCandidates, match=f"{name} reads texts, and the sample holds images") as refused:
+            evaluate(planted_sample(60, (1.0,)), zoo, name)
+    assert "--modality image" in refused.value.remedy
 
 
 def test_one_class_gets_distances_only(tmp_path):
