@@ -29,6 +29,8 @@ def visitor(browser: Browser, one: Served) -> Page:
 
 
 def drop(page: Page, file: Path) -> None:
+    expect(page.get_by_role("button", name="Recommend")).to_be_visible()
+    expect(page.locator("input[type=file]")).to_have_count(1)  # that of the page before is gone
     page.locator("input[type=file]").set_input_files(file)
     expect(page.get_by_text(file.name)).to_be_visible()
     page.get_by_role("button", name="Recommend").click()
@@ -87,6 +89,7 @@ def test_from_an_upload_to_advice_a_tuning_a_promotion_and_advice_with_what_was_
     expect(page.get_by_text("bands-net is in the zoo")).to_be_visible(timeout=120_000)
     assert "use=" in page.url
     page.get_by_role("link", name="Pick").click()
+    expect(page.get_by_role("heading", name="What stays frozen")).to_be_visible()
     drop(page, packed(tmp_path, "ribbons", rows=20))
     expect(page.get_by_role("heading", name="ribbons", level=1)).to_be_visible(timeout=900_000)
     with Zoo.open(picker.home) as zoo:

@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from recommender.serving.predict import Answer, Predictions
 from registry.cards import Task
+from registry.sample import Sample
 from registry.zoo import Zoo
 from ui.views.items import marked
 from ui.work import _write_csv
@@ -74,7 +75,7 @@ def test_a_row_of_a_file_is_shown_with_its_labels_and_what_was_predicted(tmp_pat
     monkeypatch.setenv("TRANSFERZOO_ROOTS", str(tmp_path))
     path = tmp_path / "a.conll"
     path.write_text(f"Ada B-PER\nlives O\n\n{HOSTILE} B-PER\nis O\nout O\n\n")
-    sample = {"origin": str(path), "modality": "text", "task": "token-classification"}
+    sample = Sample.from_folder(path).to_dict()
     rows = [
         {"item": "a.conll:1", "label": "B-PER O"},
         {"item": "a.conll:4", "label": "B-PER O O", "predicted": "O O B-PER"},
@@ -82,7 +83,7 @@ def test_a_row_of_a_file_is_shown_with_its_labels_and_what_was_predicted(tmp_pat
     with Zoo.open(tmp_path / "home"):
         pass
     words = {row["item"]: f"{row['item']}, 97 %" for row in rows}
-    forms = {"sample": json.dumps(sample), "rows": json.dumps(rows), "words": json.dumps(words)}
+    forms = {"sample": json.dumps(sample, default=str), "rows": json.dumps(rows), "words": json.dumps(words)}
     script = SCRIPT.format(home=str(tmp_path / "home"), **forms)
     test = AppTest.from_string(script, default_timeout=120).run()
     assert not test.exception
