@@ -30,12 +30,12 @@ def last_change(sample: Json) -> float | None:
         return None
 
 
-def change_of(zoo: Zoo, sample: Json, seed: int = 0) -> str | None:
+def change_of(zoo: Zoo, sample: Json, last: float | None, seed: int = 0) -> str | None:
     """What has changed of a kept sample, in a sentence; None where its rows are those that were read.
 
-    ``seed`` drew the rows where not all were read.
+    ``last`` is the `last_change`; ``seed`` drew the rows where not all were read.
     """
-    last, advised = last_change(sample), zoo.first_advised(str(sample["digest"]))
+    advised = zoo.first_advised(str(sample["digest"]))
     if last is not None and advised is not None and last < datetime.fromisoformat(advised).timestamp():
         return None
     try:

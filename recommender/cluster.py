@@ -41,6 +41,7 @@ from registry.errors import (
     UnusableRequest,
 )
 from registry.features import Encoded
+from registry.files import chain_of
 from registry.progress import Cancelled, Event, Phase, Progress, require_wanted, silent
 from registry.sample import Sample
 from registry.zoo import Zoo
@@ -318,10 +319,11 @@ def _connect(address: str) -> None:
     except exceptions.RayError as failure:
         raise _named(failure, address) from failure
     except (OSError, ValueError, RuntimeError) as failure:
-        if any("AuthenticationError" in f"{type(one).__name__} {one}" for one in _chain(failure)):  # in its words alone
+        # what a token is refused by is of no type of its own everywhere
+        if any("AuthenticationError" in f"{type(one).__name__} {one}" for one in chain_of(failure)):
             raise ClusterRefused(address, "it is another, or none is given") from failure
         if not isinstance(failure, RuntimeError):
-            raise ClusterAway(address, _first_line([*_chain(failure)][-1])) from failure
+            raise ClusterAway(address, _first_line([*chain_of(failure)][-1])) from failure
         remedy = "Install the same versions of Python, Ray and transferzoo on every node."
         raise ClusterUnusable(_first_line(failure), remedy) from failure
 
@@ -368,13 +370,6 @@ def _named(failure: Exception, address: str) -> TransferZooError:  # noqa: PLR09
         why = f"a worker died {_TRIES + 1} times at the same task"
         return ClusterUnusable(why, "Its log lies in /tmp/ray on its node; a smaller checkpoint may do.")
     return ClusterLost(address, why)
-
-
-def _chain(failure: BaseException | None) -> Iterator[BaseException]:
-    """A failure, and what it was raised in the face of."""
-    while failure is not None:
-        yield failure
-        failure = failure.__cause__ or failure.__context__
 
 
 def _first_line(failure: BaseException) -> str:

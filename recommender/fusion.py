@@ -85,7 +85,7 @@ _PAIRED_EFFECTS = (0.3, 0.6, 1.0)
 choice between training and head loses least on left-out families."""
 _PAIRED_PENALTY = 10.0
 _LEAST_VARIANCE = 0.01
-"""Of a row told rightly or not, below which differences of scores are not read any larger."""
+"""Of whether a row is classified rightly, below which differences of scores are not read any larger."""
 _LEAST, _NOISE, _NONE = 0.005, 0.02, 1e-9
 """Least deviation of an expected score; and that of an outcome that states no rows."""
 _FREE = 1e-2
@@ -642,7 +642,7 @@ class _Model:
 
 @dataclass(frozen=True, eq=False)
 class _Pairs:
-    """What trainings add to a head on the same rows, in deviations of one row's being told rightly by the head."""
+    """What trainings add to a head on the same rows, in deviations of whether the head classifies one row rightly."""
 
     design: _Design
     weights: Float[np.ndarray, " p"]
@@ -811,8 +811,8 @@ def _unknown_slope(
         return 0.0, 0.0
     values, share = values[known], share[known]
     mean = float(np.average(values, weights=share))
-    told = float((share * (values - mean) ** 2).sum()) / max(variance, _NONE)
-    return mean, deviation / float(np.sqrt(1 + deviation**2 * told))
+    information = float((share * (values - mean) ** 2).sum()) / max(variance, _NONE)
+    return mean, deviation / float(np.sqrt(1 + deviation**2 * information))
 
 
 def _calibration(

@@ -49,7 +49,7 @@ class Encodings:
     ) -> None:
         """Ask for the card and the opened net of a checkpoint by name; damaged and unwritten files are noted."""
         self._home, self._checkpoint, self._encoder, self._note = home, checkpoint, encoder, note
-        self._asked_again = 0.0
+        self._retry_at = 0.0
 
     def encode(
         self,
@@ -145,7 +145,7 @@ class Encodings:
     def _fetched(self, kind: str, place: Path) -> bool:
         """Whether what is shared of that name lies here now. A place that fails is left alone for a while."""
         shared = self._home.shared
-        if shared is None or time.monotonic() < self._asked_again:
+        if shared is None or time.monotonic() < self._retry_at:
             return False
         try:
             return shared.fetch_file(kind, place)
@@ -157,7 +157,7 @@ class Encodings:
 
     def _share(self, kind: str, place: Path) -> None:
         shared = self._home.shared
-        if shared is None or time.monotonic() < self._asked_again or not place.exists():
+        if shared is None or time.monotonic() < self._retry_at or not place.exists():
             return
         try:
             shared.share_file(kind, place)
@@ -165,7 +165,7 @@ class Encodings:
             self._do_without(cause)
 
     def _do_without(self, cause: Exception) -> None:
-        self._asked_again = time.monotonic() + _LEFT_ALONE
+        self._retry_at = time.monotonic() + _LEFT_ALONE
         self._note(f"features are not shared: {cause}")
 
     def _place(self, checkpoint: str, sample: Sample, *, whole: bool = False) -> Path:

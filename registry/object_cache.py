@@ -44,7 +44,7 @@ class CachedFolder:
     """Empty where it did not come to its end."""
     bytes: int
     used: float
-    """When it was asked for last, in seconds since 1970."""
+    """When it was used last, in seconds since 1970."""
 
 
 @dataclass
@@ -52,7 +52,7 @@ class _Hold:
     """A lock on a folder of the cache, and who has it open."""
 
     handle: int
-    asked: float
+    used: float
     users: "WeakSet[object]" = field(default_factory=WeakSet)
 
 
@@ -218,7 +218,7 @@ class ObjectCache:
                 handle = os.open(self.folder / f"{key}.lock", os.O_RDWR | os.O_CREAT, 0o644)
                 fcntl.flock(handle, fcntl.LOCK_SH)
                 self._holds[key] = _Hold(handle, now)
-            self._holds[key].asked = now
+            self._holds[key].used = now
             if user is not None:
                 self._holds[key].users.add(user)
 
@@ -284,7 +284,7 @@ def _is_sound(folder: Path, file: ManifestFile) -> bool:
 
 
 def _is_idle(hold: _Hold, now: float) -> bool:
-    return not hold.users and now - hold.asked > _HELD_SECONDS
+    return not hold.users and now - hold.used > _HELD_SECONDS
 
 
 def _key(digest: str, name: str) -> str:

@@ -2,7 +2,6 @@
 
 import importlib.util
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -13,9 +12,10 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["ROOT", "Head", "cluster", "free_port", "why_no_ray"]
+from tests.servers import ROOT, free_port
 
-ROOT = Path(__file__).parents[1]
+__all__ = ["Head", "cluster", "lasting", "start_node", "why_no_ray"]
+
 os.environ.setdefault(
     "RAY_AUTH_MODE", "disabled"
 )  # Ray reads it once, when it is imported: all clusters here are alike
@@ -24,12 +24,6 @@ os.environ.setdefault(
 def why_no_ray() -> str:
     """Why no cluster can be started; empty where one can."""
     return "" if importlib.util.find_spec("ray") else "ray is not installed"
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 @dataclass
@@ -85,3 +79,11 @@ def cluster(workers: int = 2, **environment: str) -> Iterator[Head]:
         finally:
             head.kill()
             psutil.wait_procs(head.processes(), timeout=20)
+
+
+def lasting(record: object) -> object:
+    """A record without what a clock says, and what follows from that."""
+    if isinstance(record, dict):
+        clocked = ("seconds", "cost", "because")
+        return {key: lasting(value) for key, value in record.items() if not key.endswith(clocked)}
+    return [lasting(value) for value in record] if isinstance(record, list) else record

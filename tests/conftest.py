@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
+from tests.objects import s3_environment, s3_server
 from tests.postgres import fresh_database, run_server, why_no_server
 from ui import transferzoo
 
@@ -92,6 +93,15 @@ def postgres_url(postgres_server: str) -> Iterator[str]:
     """An empty database of the server."""
     with fresh_database(postgres_server) as url:
         yield url
+
+
+@pytest.fixture
+def s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """The process of a server that speaks S3, which the environment names."""
+    with s3_server(tmp_path / "s3.log") as (port, process):
+        for name, value in s3_environment(port).items():
+            monkeypatch.setenv(name, value)
+        yield process
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])

@@ -16,19 +16,11 @@ from registry import open_nets
 from registry.errors import ObjectsAway, UnknownName
 from registry.sample import Sample
 from registry.zoo import Zoo
-from tests.objects import BUCKET, SECRET, s3_environment, s3_server
+from tests.objects import BUCKET, SECRET
 from tests.registry.test_zoo_add import catalog, mine, net  # noqa: F401 - fixtures
 from tests.ui.pictures import write_stripes
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def server(tmp_path, monkeypatch):
-    with s3_server(tmp_path / "s3.log") as (port, process):
-        for name, value in s3_environment(port).items():
-            monkeypatch.setenv(name, value)
-        yield process
 
 
 @pytest.fixture
@@ -45,7 +37,7 @@ def opened(monkeypatch):
 
 
 @pytest.mark.postgres
-def test_what_one_home_has_done_another_goes_on_with(server, opened, postgres_url, catalog, mine, tmp_path):  # noqa: F811
+def test_what_one_home_has_done_another_goes_on_with(s3, opened, postgres_url, catalog, mine, tmp_path):  # noqa: F811
     def home(name, objects=f"s3://{BUCKET}/zoo"):
         return Zoo.open(tmp_path / name, registry=postgres_url, objects=objects, catalog=catalog)
 
@@ -82,7 +74,7 @@ def test_what_one_home_has_done_another_goes_on_with(server, opened, postgres_ur
         assert {find_run(third.home, one.id).id for one in (run, resumed)} == {run.id, resumed.id}
         third.encoder("mine")
         third.home.shared.release()
-        os.kill(server, signal.SIGKILL)
+        os.kill(s3, signal.SIGKILL)
         with pytest.raises(ObjectsAway) as error:
             find_run(third.home, "2")
         assert SECRET not in repr(error.value)

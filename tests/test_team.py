@@ -183,9 +183,9 @@ def test_a_team_loses_nothing_while_each_part_is_killed_once(tmp_path):
         the_head_is_killed(recommend.replace("PATH", str(others)), ray, ben, watched)
         assert "level/0.png" in typed([f"transferzoo predict {run} {data}"], ann)  # the run of another machine
         typed(["transferzoo doctor"], ben)
-    told = [PASSWORD, *(one.rpartition("_")[2] for one in secrets), *PLANTED.values(), env["AWS_SECRET_ACCESS_KEY"]]
-    told.remove("ben")
-    assert with_secrets(watched, told) == []
+    planted = [PASSWORD, *(one.rpartition("_")[2] for one in secrets), *PLANTED.values(), env["AWS_SECRET_ACCESS_KEY"]]
+    planted.remove("ben")
+    assert with_secrets(watched, planted) == []
 
 
 def the_service_is_killed(serve, server, secrets, env, watched, data) -> None:

@@ -170,9 +170,9 @@ def _bytes(count: int) -> str:
 
 def fetches_report(cache: Mapping[str, Any]) -> RenderableType:
     """What lies here of shared objects, the least recently used first, and how much may."""
-    table = new_table("fetched", ">bytes", "asked for last")
+    table = new_table("fetched", ">bytes", "used last")
     for row in cache["folders"]:
-        asked = datetime.fromtimestamp(row["used"], UTC).strftime("%Y-%m-%d %H:%M")
-        table.add_row(cut(shown(row["name"] or "half fetched"), "bold"), f"{row['bytes']:,}", asked)
+        used = datetime.fromtimestamp(row["used"], UTC).strftime("%Y-%m-%d %H:%M")
+        table.add_row(cut(shown(row["name"] or "half fetched"), "bold"), f"{row['bytes']:,}", used)
     words = f"{cache['bytes']:,} of {cache['bound']:,} bytes in {shown(cache['folder'])}, of {shown(cache['url'])}"
     return Group(*([table] if cache["folders"] else []), Text(words, "dim"))

@@ -21,7 +21,7 @@ from recommender.results import Candidate, Transferability
 from recommender.workers import Workers, open_workers
 from registry.sample import Sample
 from registry.zoo import Zoo
-from tests.clusters import cluster
+from tests.clusters import cluster, lasting
 
 _WARM = 60
 
@@ -60,20 +60,12 @@ def _measured(sample: Sample, count: int) -> tuple[int, float, tuple[float, obje
             began = time.perf_counter()
             advice = flow.recommend(sample, zoo, workers=workers)
             advising = time.perf_counter() - began
-    return len(scored), probing, (advising, _lasting(advice.to_dict()))
+    return len(scored), probing, (advising, lasting(advice.to_dict()))
 
 
 def _probed(sample: Sample, zoo: Zoo, workers: Workers) -> tuple[Transferability, ...]:
     candidates = [Candidate(card, None) for card in zoo.checkpoints(sample.modality) if card.folder]
     return probe(sample, candidates, zoo, folds=sample.folds(), workers=workers)[0]
-
-
-def _lasting(record: object) -> object:
-    """A record without what a clock says, and what follows from that."""
-    if isinstance(record, dict):
-        clocked = ("seconds", "cost", "because")
-        return {key: _lasting(value) for key, value in record.items() if not key.endswith(clocked)}
-    return [_lasting(value) for value in record] if isinstance(record, list) else record
 
 
 if __name__ == "__main__":

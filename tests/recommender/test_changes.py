@@ -25,10 +25,14 @@ def ground(tmp_path: Path):
         yield zoo, sample, place
 
 
+def changed(zoo, sample):
+    return change_of(zoo, sample, last_change(sample))
+
+
 def test_nothing_is_read_where_no_file_is_newer_than_the_advice(ground, monkeypatch):
     zoo, sample, _ = ground
     monkeypatch.setattr(Sample, "again", None)
-    assert change_of(zoo, sample) is None
+    assert changed(zoo, sample) is None
 
 
 def test_newer_files_with_the_same_rows_have_not_changed(ground):
@@ -37,7 +41,7 @@ def test_newer_files_with_the_same_rows_have_not_changed(ground):
     before = last_change(sample)
     one.write_bytes(one.read_bytes())
     assert last_change(sample) > before
-    assert change_of(zoo, sample) is None
+    assert changed(zoo, sample) is None
 
 
 def test_a_row_more_is_a_change_that_names_both_samples_though_its_time_is_set_back(ground):
@@ -45,7 +49,7 @@ def test_a_row_more_is_a_change_that_names_both_samples_though_its_time_is_set_b
     first, *_, last = sorted(place.rglob("*.png"))
     shutil.copy(first, last)
     os.utime(last, (0, 0))
-    words = change_of(zoo, sample)
+    words = changed(zoo, sample)
     assert sample["digest"][:12] in words
     assert Sample.from_folder(place).digest[:12] in words
 
@@ -54,16 +58,16 @@ def test_where_not_all_was_read_newer_files_may_be_a_change(ground):
     zoo, sample, place = ground
     first, *_, last = sorted(place.rglob("*.png"))
     shutil.copy(first, last)
-    assert "may be others now" in change_of(zoo, sample | {"health": {**sample["health"], "sampled_from": 900}})
+    assert "may be others now" in changed(zoo, sample | {"health": {**sample["health"], "sampled_from": 900}})
 
 
 def test_what_is_gone_is_named(ground):
     zoo, sample, place = ground
     shutil.rmtree(place)
     assert last_change(sample) is None
-    assert str(place) in change_of(zoo, sample)
+    assert str(place) in changed(zoo, sample)
 
 
 def test_arrays_lie_nowhere_and_do_not_change(ground):
     zoo, sample, _ = ground
-    assert change_of(zoo, sample | {"origin": "arrays", "digest": "0" * 64}) is None
+    assert changed(zoo, sample | {"origin": "arrays", "digest": "0" * 64}) is None

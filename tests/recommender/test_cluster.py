@@ -27,8 +27,9 @@ from registry.errors import (
 )
 from registry.sample import Sample
 from registry.zoo import Zoo
-from tests.clusters import ROOT, cluster, free_port, why_no_ray
+from tests.clusters import cluster, lasting, why_no_ray
 from tests.recommender.tuning.jobs import colored
+from tests.servers import ROOT, free_port
 from tests.ui.pictures import write_stripes
 
 on_ray = pytest.mark.skipif(bool(why_no_ray()), reason=why_no_ray())
@@ -95,15 +96,6 @@ def test_every_failure_of_ray_has_a_name_and_a_remedy():
 def pictures(tmp_path_factory):
     """A folder of stripes."""
     return write_stripes(tmp_path_factory.mktemp("cluster"))
-
-
-def lasting(record):
-    """A record without what a clock says, and what follows from that."""
-    if isinstance(record, dict):
-        return {
-            key: lasting(value) for key, value in record.items() if not key.endswith(("seconds", "cost", "because"))
-        }
-    return [lasting(value) for value in record] if isinstance(record, list) else record
 
 
 @pytest.mark.slow

@@ -44,14 +44,6 @@ def shared(tmp_path):
     return Objects.at(str(tmp_path / "shared"))
 
 
-@pytest.fixture
-def server(tmp_path, monkeypatch):
-    with s3_server(tmp_path / "s3.log") as (port, process):
-        for name, value in s3_environment(port).items():
-            monkeypatch.setenv(name, value)
-        yield process
-
-
 def everything_below(folder):
     return {place.relative_to(folder).as_posix(): place.read_bytes() for place in folder.rglob("*") if place.is_file()}
 
@@ -203,7 +195,7 @@ def test_errors_travel(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_folder_comes_back_as_it_was_from_a_server(server, folder, tmp_path):
+def test_a_folder_comes_back_as_it_was_from_a_server(s3, folder, tmp_path):
     objects = Objects.at(f"s3://{BUCKET}/some/prefix")
     (folder / "large").write_bytes(os.urandom(1 << 20) * 110)  # beyond what one request carries
     keeps_folders(objects, folder, tmp_path / "elsewhere")
@@ -216,7 +208,7 @@ def test_a_folder_comes_back_as_it_was_from_a_server(server, folder, tmp_path):
 
 
 @pytest.mark.slow
-def test_what_a_server_refuses_has_a_name_and_holds_no_key(server, folder, monkeypatch):
+def test_what_a_server_refuses_has_a_name_and_holds_no_key(s3, folder, monkeypatch):
     with pytest.raises(BucketMissing, match="s3://no-such-bucket"):
         Objects.at("s3://no-such-bucket/prefix").put(folder)
     with pytest.raises(BucketMissing, match="no-such-bucket"):
@@ -237,7 +229,7 @@ def test_what_a_server_refuses_has_a_name_and_holds_no_key(server, folder, monke
 
 
 @pytest.mark.slow
-def test_an_upload_that_is_killed_leaves_nothing_half_and_a_second_finishes(server, folder, tmp_path):
+def test_an_upload_that_is_killed_leaves_nothing_half_and_a_second_finishes(s3, folder, tmp_path):
     for part in range(40):
         (folder / f"part-{part:02d}").write_bytes(os.urandom(1 << 20))
     script = (

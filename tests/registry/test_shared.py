@@ -245,7 +245,7 @@ def test_a_place_that_fails_is_left_alone_for_a_while_and_used_again(first, tmp_
     first.encode("lens-net", shaded(41))
     assert len(asked) == 1
     (tmp_path / "away").rename(tmp_path / "shared")
-    monkeypatch.setattr(first.encodings, "_asked_again", 0.0)
+    monkeypatch.setattr(first.encodings, "_retry_at", 0.0)
     first.encode("lens-net", shaded(42))
     assert len(first.home.shared.objects.names(FEATURES)) == 1
 

@@ -85,8 +85,7 @@ def _last_change(kept: str) -> float | None:
 
 @st.cache_data(show_spinner="Looking whether these are still the rows", max_entries=50)
 def _change(_zoo: Zoo, kept: str, last: float | None) -> str | None:
-    del last  # keys the cache
-    return change_of(_zoo, json.loads(kept))
+    return change_of(_zoo, json.loads(kept), last)
 
 
 @st.cache_data(show_spinner="Reading some of the rows", max_entries=50)

@@ -305,8 +305,11 @@ def requested(zoo: Zoo, request: Request) -> JobRecord | None:
         return None
 
 
-def queue_and_show(zoo: Zoo, page: str, make: Callable[[], Request]) -> None:
-    """Queue the request that is made, and go where it is followed; why not, where it is refused."""
+def queue_and_show(zoo: Zoo, page: str, make: Callable[[], Request], *, followed_as: str = "job", **place: str) -> None:
+    """Queue the request that is made, and go where it is followed; why not, where it is refused.
+
+    ``place`` is what else the page's address says, ``followed_as`` what it calls the job.
+    """
     try:
         request = make()
     except TransferZooError as failure:
@@ -314,7 +317,7 @@ def queue_and_show(zoo: Zoo, page: str, make: Callable[[], Request]) -> None:
         return
     job = requested(zoo, request)
     if job is not None:
-        go(page, job=job.id)
+        go(page, **place, **{followed_as: job.id})
 
 
 def viewer() -> str:

@@ -43,6 +43,7 @@ from ui.views.parts import (
     opened_zoo,
     permitted_place,
     picture,
+    queue_and_show,
     refused,
     requested,
     sheet,
@@ -400,14 +401,7 @@ def _exporting(run: str, folder: str, *, onnx: bool) -> ExportRequest:
 
 def _use(zoo: Zoo, run: str, make: Callable[[], Request]) -> None:
     """Queue what is asked for, and show the run with how far that is."""
-    try:
-        request = make()
-    except TransferZooError as failure:
-        refused(failure)
-        return
-    job = requested(zoo, request)
-    if job is not None:
-        go("tune", run=run, use=job.id)
+    queue_and_show(zoo, "tune", make, followed_as="use", run=run)
 
 
 def _outcome_of_use(zoo: Zoo, run: RunFolder) -> None:
