@@ -278,9 +278,7 @@ def _longer(
                     yield _cell(one, target, 8, strategy, rows, epochs, LATER_SEED)
 
 
-def _cell(
-    one: Weights, target: str, wave: int, strategy: str, rows: int, epochs: int = 0, seed: int = SEED
-) -> Cell:
+def _cell(one: Weights, target: str, wave: int, strategy: str, rows: int, epochs: int = 0, seed: int = SEED) -> Cell:
     return Cell(
         0,
         wave,
