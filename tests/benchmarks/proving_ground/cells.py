@@ -73,6 +73,11 @@ class Cell:
         """Name and digest: what tells one set of weights from another of the same name."""
         return f"{self.checkpoint}@{self.digest[:8]}"
 
+    @property
+    def setting(self) -> "Setting":
+        """What it shares with those that it is held against."""
+        return Setting(self.rows, self.epochs, self.seed)
+
 
 @dataclass(frozen=True, order=True)
 class Setting:

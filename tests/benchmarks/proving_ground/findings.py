@@ -13,8 +13,8 @@ from types import MappingProxyType
 import numpy as np
 from jaxtyping import Bool, Float
 
-from tests.benchmarks.proving_ground.cells import GONE, NO_TRANSFER, Cell, Figure, Result, Setting
-from tests.benchmarks.proving_ground.fused import Expectation, advised, figures_name, setting_of
+from tests.benchmarks.proving_ground.cells import GONE, NO_TRANSFER, Cell, Figure, Result
+from tests.benchmarks.proving_ground.fused import Expectation, advised, figures_name
 from tests.benchmarks.proving_ground.fused import figures as fused_figures
 from tests.benchmarks.proving_ground.intervals import Coverage, coverage, static_intervals, winkler
 from tests.benchmarks.proving_ground.judge import (
@@ -144,7 +144,7 @@ def report(
     gone = _weights_gone(design, scores)
     held = [cell for cell in kept if cell.weights not in gone]
     figures = {**figures_of(design, scores), **fused_figures(design, expected)}
-    settings = {strategy: dict.fromkeys(setting_of(c) for c in held if c.strategy == strategy) for strategy in JUDGED}
+    settings = {strategy: dict.fromkeys(c.setting for c in held if c.strategy == strategy) for strategy in JUDGED}
     truths = []
     for strategy, of in settings.items():
         for setting in of if strategy in TRAINED else [max(of)] if of else []:
@@ -178,7 +178,7 @@ def _strategies(
     scores: Mapping[tuple[int, str, str], Figure],
     expected: Sequence[Expectation],
 ) -> dict[str, StrategyFigures]:
-    settings = [*dict.fromkeys(setting_of(c) for c in design if c.strategy in TRAINED and c.cell in results)]
+    settings = [*dict.fromkeys(c.setting for c in design if c.strategy in TRAINED and c.cell in results)]
     now = {setting: advised(design, expected, setting) for setting in settings}
     of = {str(setting): [setting] for setting in settings}
     if len(settings) > 1:

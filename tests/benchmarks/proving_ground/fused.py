@@ -72,7 +72,7 @@ def figures(design: Sequence[Cell], collected: Iterable[Expectation]) -> dict[st
     """Mean, low and high of every truth that is judged, by name and (weights, target)."""
     weights = {cell.digest[:8]: cell.weights for cell in design if cell.digest}
     by_name: dict[str, dict[tuple[str, str], float]] = {}
-    settings = {truth: {setting_of(c) for c in design if c.strategy == truth} for truth in JUDGED}
+    settings = {truth: {c.setting for c in design if c.strategy == truth} for truth in JUDGED}
     for one in collected:
         for truth, strategy in JUDGED.items():
             for setting in settings[truth]:
@@ -112,11 +112,6 @@ def advised(design: Sequence[Cell], collected: Iterable[Expectation], setting: S
         if (body, pair[1]) in scratch:
             nets[pair]["scratch"] = scratch[body, pair[1]]
     return {pair: max(of, key=lambda name: of[name]) for pair, of in nets.items()}
-
-
-def setting_of(cell: Cell) -> Setting:
-    """The setting of a cell."""
-    return Setting(cell.rows, cell.epochs, cell.seed)
 
 
 def _is_of(case: Case, setting: Setting) -> bool:
