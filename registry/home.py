@@ -11,7 +11,9 @@ from registry.errors import DiskFull, HomeUnusable
 from registry.files import disk_full_named
 from registry.object_cache import ObjectCache, cache_bound, shared_objects
 
-__all__ = ["Home", "catalog_folder"]
+__all__ = ["Home", "catalog_folder", "is_home"]
+
+_DATABASE = "registry.db"
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ class Home:
     @property
     def database(self) -> Path:
         """The SQLite file of the registry."""
-        return self.root / "registry.db"
+        return self.root / _DATABASE
 
     @property
     def index(self) -> Path:
@@ -139,6 +141,11 @@ class Home:
     def artifacts(self) -> Path:
         """MLflow's artifact folder."""
         return self.root / "artifacts"
+
+
+def is_home(folder: Path | str) -> bool:
+    """Whether a folder is that of a registry: what lies in it is this tool's own."""
+    return (Path(folder) / _DATABASE).is_file()
 
 
 def catalog_folder() -> Path:

@@ -41,7 +41,7 @@ def doctor(
         report = rooms.check(home, mend=repair, also=(recovery.findings, recovery.tracking_findings), progress=progress)
     terminal = errors if json else console()
     terminal.print(render.doctor_report(report.to_dict()))
-    if not (repair or report.healthy):
+    if report.mendable and not repair:
         print_next(terminal, [render.command("doctor", "--repair", home=home)])
     if json:
         print_json(report.to_dict())
