@@ -18,7 +18,7 @@ def sure_line(advice: Json, place: int) -> str:
     more, between = render.gained(choice["gain"], choice["expected"]["metric"])
     unit = "" if choice["expected"]["metric"] == "r2" else " points"
     beaten = choice["gain"]["low"] > 0
-    first = f"{more}{unit} over no transfer ({between}), {'beyond' if beaten else 'not beyond'} chance"
+    first = f"{more}{unit} over no transfer (90 %: {between}), {'beyond' if beaten else 'not beyond'} chance"
     alike = sum(one["tier"] == choice["tier"] for one in choices) - 1
     if not alike:
         return first if len(choices) == 1 else f"{first}; no other is as good"

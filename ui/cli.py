@@ -82,6 +82,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Which pretrained model should I start from, how much of it should I freeze, and was the advice right?",
+    epilog="Begin with: transferzoo demo",
 )
 
 

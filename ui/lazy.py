@@ -43,6 +43,7 @@ class LazyGroup(typer.core.TyperGroup):
         listed = typer.core.TyperGroup(
             name=self.name,
             help=self.help,
+            epilog=self.epilog,
             params=self.params,
             commands=dict(lines),
             rich_markup_mode=self.rich_markup_mode,

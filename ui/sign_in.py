@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from registry.errors import ExtraMissing, SignInUnusable
 
-__all__ = ["Places", "SignIn", "is_let_in", "read_sign_in"]
+__all__ = ["Places", "SignIn", "SignOuts", "is_let_in", "read_sign_in"]
 
 _KEYS = ("redirect_uri", "cookie_secret", "client_id", "client_secret", "server_metadata_url")
 _BACK = "/oauth2callback"
@@ -113,3 +113,28 @@ class Places:
         with self._lock:
             since, page, query = self._kept.pop(browser, (-math.inf, "", {}))
         return (page, query) if self._clock() - since <= _RETURN else None
+
+
+class SignOuts:
+    """When browsers signed out: a tab that was open by then is still taken for signed in by the server of the page.
+
+    A browser is told as by `Places`; times are those of ``clock``, which `now` reads.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.now = clock
+        self._ended: dict[str, float] = {}
+        self._lock = Lock()
+
+    def keep(self, browser: str) -> None:
+        """Remember that a browser signs out now; of too many browsers the first is forgotten."""
+        with self._lock:
+            self._ended.pop(browser, None)
+            self._ended[browser] = self.now()
+            while len(self._ended) > _PLACES:
+                del self._ended[next(iter(self._ended))]
+
+    def ended(self, browser: str, since: float) -> bool:
+        """Whether a browser has signed out since then."""
+        with self._lock:
+            return self._ended.get(browser, -math.inf) >= since

@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 from registry.errors import ExtraMissing, PathOutside, SignInUnusable
 from ui import access, serving, sign_in
 from ui.cli import app
-from ui.sign_in import Places, is_let_in, read_sign_in
+from ui.sign_in import Places, SignOuts, is_let_in, read_sign_in
 
 SOUND = {
     "redirect_uri": "https://zoo.example.org/oauth2callback",
@@ -120,3 +120,13 @@ def test_of_too_many_places_the_first_are_forgotten():
         places.keep(str(number), "", {"run": "a"})
     assert places.pop("0") is None
     assert places.pop("1999") == ("", {"run": "a"})
+
+
+def test_a_tab_that_was_open_when_its_browser_signed_out_is_signed_out_too_and_a_later_one_is_not():
+    now = [10.0]
+    sign_outs = SignOuts(lambda: now[0])
+    assert not sign_outs.ended("hers", since=5.0)
+    sign_outs.keep("hers")
+    assert sign_outs.ended("hers", since=5.0)
+    assert not sign_outs.ended("his", since=5.0)
+    assert not sign_outs.ended("hers", since=11.0)

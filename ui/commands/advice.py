@@ -90,7 +90,7 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
 ) -> None:
     """Say which checkpoint to start from and how much of it to freeze, with reasons.
 
-    PATH may be a data set of the hub, ``hub:organization/name[@revision]``: its tables are fetched first.
+    PATH may be a data set of the hub, hub:ORG/NAME or hub:ORG/NAME@REVISION: its tables are fetched first.
     """
     typed = locals()
     with command_context(home, json) as context:

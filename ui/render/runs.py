@@ -24,7 +24,7 @@ def run_report(run: Json, *, whole: float | None = None) -> RenderableType:
     table.add_row("tuned", Text(f"{run['checkpoint']}, {run['strategy']}", "bold"))
     if "expected_mean" in metrics:
         reach = scored_interval(metrics["expected_low"], metrics["expected_high"], metric)
-        table.add_row("expected", f"{scored(metrics['expected_mean'], metric)}  ({reach})")
+        table.add_row("expected", f"{scored(metrics['expected_mean'], metric)}  (90 %: {reach})")
     error = metrics.get("standard_error")
     spread = "" if error is None else give_or_take(error, metric)
     score_line = f"{scored(metrics['score'], metric)}{spread} on {metrics['rows_test']:.0f} held-out rows"

@@ -21,7 +21,7 @@ from registry.escapes import shown
 from registry.forms import Json
 from registry.zoo import Zoo
 from ui import access, job_queue, render
-from ui.sign_in import Places, is_let_in
+from ui.sign_in import Places, SignOuts, is_let_in
 from ui.strangers import markdown as literal
 from ui.strangers import unbroken
 from ui.uploads import is_of
@@ -103,7 +103,11 @@ def go(page: str, **place: str) -> NoReturn:
 
 def require_sign_in(admitted: Sequence[str]) -> None:
     """Show nothing but the sign-in to whoever is not signed in, and nothing else to whoever is not let in."""
-    user = st.user.to_dict()
+    user, sign_outs = st.user.to_dict(), _sign_outs()
+    since = st.session_state.setdefault("opened", sign_outs.now())
+    if user.get("is_logged_in") and sign_outs.ended(access.browser_of(st.context.cookies) or "", since):
+        st.warning("You have signed out in another tab. Reload this one to sign in again.")
+        st.stop()
     if not user.get("is_logged_in"):
         st.title("transferzoo", anchor=False)
         st.markdown("Which pretrained model should I start from? Sign in to see what your team knows.")
@@ -115,7 +119,7 @@ def require_sign_in(admitted: Sequence[str]) -> None:
         st.stop()
     if not is_let_in(user, admitted):
         st.error(literal(f"{user.get('email') or 'This account'} is not let in here. Who serves the page says who is."))
-        st.button("Sign out", icon=":material/logout:", on_click=st.logout)
+        st.button("Sign out", icon=":material/logout:", on_click=_sign_out)
         st.stop()
 
 
@@ -137,7 +141,19 @@ def return_to_place() -> None:
 def signed_in() -> None:
     """Who is signed in, and the way out."""
     st.text(f"Signed in as {shown(str(st.user.to_dict().get('email')))}")  # of which Markdown would make a link
-    st.button("Sign out", icon=":material/logout:", type="tertiary", on_click=st.logout)
+    st.button("Sign out", icon=":material/logout:", type="tertiary", on_click=_sign_out)
+
+
+@st.cache_resource(show_spinner=False)
+def _sign_outs() -> SignOuts:
+    return SignOuts()
+
+
+def _sign_out() -> None:
+    """Here and, from their next step on, in the browser's other tabs."""
+    if browser := access.browser_of(st.context.cookies):
+        _sign_outs().keep(browser)
+    st.logout()
 
 
 def page_of(address: Mapping[str, str]) -> str:

@@ -62,6 +62,8 @@ _SUSPECTS, _NOVEL = 12, 12
 """Rows that are shown as pictures or texts."""
 _LABEL = 40
 """Letters of a label that is written beside a row."""
+_EXPECTED, _GAIN = "expected (90 %)", "gain (90 %)"
+"""Headings of columns that hold intervals, with their level."""
 _COLUMNS = {
     "text": "Column of texts",
     "label": "Column of labels",
@@ -401,9 +403,9 @@ def _sureness(advice: Json) -> None:
     rows = [_row(choice) for choice in advice["choices"]]
     base = advice["baseline"]
     rows.append(
-        {"tier": "", "checkpoint": "no transfer", "strategy": base["model"], "expected": _expected(base, metric)}
+        {"tier": "", "checkpoint": "no transfer", "strategy": base["model"], _EXPECTED: _expected(base, metric)}
     )
-    helped = {name: TERMS[name] for name in ("tier", "gain", "nearer than", "cost")}
+    helped = {name: TERMS[name] for name in ("tier", "nearer than", "cost")} | {_GAIN: TERMS["gain"]}
     table(rows, "Choices", helped)
     terms = terms_of([choice["strategy"] for choice in advice["choices"]])
     st.caption("  \n".join(f"**{literal(name)}**: {literal(meaning)}" for name, meaning in terms))
@@ -416,8 +418,8 @@ def _row(choice: Json) -> dict[str, str]:
         "tier": str(choice["tier"]),
         "checkpoint": choice["checkpoint"],
         "strategy": choice["strategy"],
-        "expected": _expected(choice["expected"], metric),
-        "gain": f"{more} ({reach})",
+        _EXPECTED: _expected(choice["expected"], metric),
+        _GAIN: f"{more} ({reach})",
         "cost": render.duration(cost["seconds"]),
         "nearer than": _nearness(choice["distance"]),
     }
@@ -485,7 +487,7 @@ def _reasons(advice: Json, place: int) -> None:
             [
                 {
                     "strategy": row["strategy"],
-                    "expected": _expected(row, metric),
+                    _EXPECTED: _expected(row, metric),
                     "passes over the rows": f"{row['passes']:.3g}",
                     "what it is": PLANS.get(row["strategy"], ""),
                 }
