@@ -118,9 +118,10 @@ def _advise(
         rows.clear()
         made = time.monotonic() - began
         deadline, began = Deadline(seconds), time.monotonic()
-        advice = recommend(Sample.from_folder(folder), zoo, keep=keep, deadline=deadline)
+        sample = Sample.from_folder(folder)
+        advice = recommend(sample, zoo, keep=keep, deadline=deadline)
         took = time.monotonic() - began
-        lens = zoo.lens("image").checkpoint
+        lens = zoo.lens(sample.modality).checkpoint
         rows.pop(lens, None)
         work = sum(count * row_work(Candidate(zoo.checkpoint(name), None)) for name, count in rows.items())
         return Advised(advice, rows, work, took), made
