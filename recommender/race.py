@@ -106,7 +106,7 @@ class _Look:
         return self.candidate.checkpoint.name
 
 
-def race(
+def race(  # noqa: PLR0913 - each says who races, or how
     sample: Sample,
     candidates: Sequence[Candidate],
     zoo: Zoo,
@@ -120,7 +120,8 @@ def race(
 ) -> Race:
     """At most ``finalists`` of the candidates, else ``keep``, and at least `FINALISTS`.
 
-    All, unseen, where they are not more than ``keep``. As many are looked at, in the order in which they come, as `LOOKED_WORK` goes for.
+    All, unseen, where they are not more than ``keep``. As many are looked at, in the order in which they come, as
+    `LOOKED_WORK` goes for.
 
     Raises:
         Cancelled: the observer wants no more.

@@ -77,7 +77,9 @@ def shortlist(  # noqa: PLR0913 - each says what is looked at, or how
     looks: bool = True,
     workers: Workers = in_this_process,
 ) -> Shortlist:
-    """Choose at most ``keep`` checkpoints (of a race at most ``finalists``, where that is stated) that win the race, beside at most `MOST_SEEN` that have seen rows.
+    """Choose at most ``keep`` checkpoints that win the race, beside at most `MOST_SEEN` that have seen rows.
+
+    Where they race and ``finalists`` are stated, no more than these are chosen.
 
     ``sample`` is what is probed, ``features`` the lens's of it; ``of`` is the whole of which it is part. What has seen
     rows does not race, for it would flatter itself; of these, the most accurate at their source are kept.
