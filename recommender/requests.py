@@ -640,6 +640,7 @@ def sample_request(sample: Mapping[str, Any], seed: int) -> SampleRequest:
         modality=None if sample["modality"] == FIRST_MODALITY else sample["modality"],
         keep_duplicates=sample.get("keep_duplicates", True),
         unlabelled=sample.get("unlabelled_from"),
+        limit=sample.get("limit"),
         seed=seed,
         **columns,
     )

@@ -89,7 +89,7 @@ from registry.forms import from_json
 from registry.hub import Hub
 from registry.hub_data import HubData
 from registry.progress import Event, Phase, Progress
-from registry.sample import LIMIT, Sample
+from registry.sample import Sample
 from registry.upstream import fetch
 from registry.zoo import Zoo
 
@@ -291,7 +291,7 @@ def read_sample(request: SampleRequest, observer: Observer, progress: Progress |
         test=request.test,
         metric=request.metric,
         seed=request.seed,
-        limit=LIMIT if request.limit is None else request.limit,
+        limit=request.limit,
         keep_duplicates=request.keep_duplicates,
         class_folder=request.class_folder,
         follow_links=request.follow_links,

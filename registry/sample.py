@@ -40,9 +40,9 @@ from registry.spans import scheme_of
 from registry.splits import Splitter
 from registry.targets import Positions, Targets, infer_task, names_in, quantities, read_targets, values_of
 
-__all__ = ["LIMIT", "Sample", "SampleForm"]
+__all__ = ["Sample", "SampleForm"]
 
-LIMIT = 20_000
+_LIMIT = 20_000
 """Rows of a part that are read at most; more are sampled."""
 
 _POSITIONS_A_ROW = 8
@@ -88,6 +88,8 @@ class Sample(Record):
     """Which of two folders above an item was said to be its class."""
     follow_links: bool = False
     """Whether links out of the folder were followed."""
+    limit: int | None = None
+    """Rows of a part that were read at most, where its user said how many."""
     reading: Reading = field(default_factory=dict)
     """How its items are read alike, as their modality has it; what a run on them predicts is read so too."""
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -108,7 +110,7 @@ class Sample(Record):
         test: Path | str | None = None,
         metric: Metric | str | None = None,
         seed: int = 0,
-        limit: int = LIMIT,
+        limit: int | None = None,
         keep_duplicates: bool = False,
         class_folder: ClassFolder | str | None = None,
         follow_links: bool = False,
@@ -142,7 +144,7 @@ class Sample(Record):
             test: a folder or zip with the test part, used instead of a ``test/`` inside.
             metric: how predictions are judged; else the first that `registry.cards.METRICS` names for the task.
             seed: draws the rows to read where there are more than ``limit`` in a part.
-            limit: rows of a part read at most.
+            limit: rows of a part read at most; else 20,000.
             keep_duplicates: take items that look alike for independent rows. Else they are a group that no fold or
                 draw parts, merged with the groups that are named; and training rows that look like a test row are
                 left out, for on them the test would flatter whatever remembers them.
@@ -178,10 +180,11 @@ class Sample(Record):
         usual = Task.CLASSIFICATION if table is None else table.task
         if known_task is not Task.TOKEN_CLASSIFICATION and (known_task is not None or not is_records(place)):
             _judge(metric, known_task or usual)  # before anything is read
+        most = _LIMIT if limit is None else limit
         read = partial(
             read_rows,
             rule=_rule(table, chosen),
-            limit=limit,
+            limit=most,
             seed=seed,
             follow_links=follow_links,
             progress=progress,
@@ -194,7 +197,7 @@ class Sample(Record):
         rows = rows if table is None else replace(rows, notes=(*rows.notes, *table.notes))
         more: tuple[Item, ...] = ()
         if unlabelled is not None:
-            rows, more = _with_unlabelled(rows, _located(unlabelled), limit, seed, progress)
+            rows, more = _with_unlabelled(rows, _located(unlabelled), most, seed, progress)
         train, part = _in_parts(rows, rows.task or usual, None if groups is None else _located(groups), place)
         origin = printable(str(place.absolute()))
         sample = _sample(_title(place), origin, train, part, judged, progress, keep_duplicates=keep_duplicates)
@@ -205,6 +208,7 @@ class Sample(Record):
             labels_from=_absolute(labels),
             class_folder=chosen,
             follow_links=follow_links,
+            limit=limit,
             columns=rows.columns,
             unlabelled=more,
             unlabelled_from=_absolute(unlabelled),
@@ -234,6 +238,7 @@ class Sample(Record):
             seed=seed,
             class_folder=form.class_folder,
             follow_links=form.follow_links,
+            limit=form.limit,
             modality=form.modality,
             keep_duplicates=form.keep_duplicates,
             progress=progress,
@@ -521,6 +526,7 @@ class Sample(Record):
             labels_from=self.labels_from,
             class_folder=self.class_folder,
             follow_links=self.follow_links,
+            limit=self.limit,
             scale=dict(self.reading) or None,
             values=self._values(),
             columns=dict(self.columns) or None,
@@ -559,6 +565,7 @@ class SampleForm:
     labels_from: str | None = None
     class_folder: ClassFolder | None = None
     follow_links: bool = False
+    limit: int | None = None
     scale: Mapping[str, Any] | None = None
     values: Mapping[str, float] | None = None
     keep_duplicates: bool = True

@@ -183,7 +183,7 @@ def test_a_team_loses_nothing_while_each_part_is_killed_once(tmp_path):
         the_head_is_killed(recommend.replace("PATH", str(others)), ray, ben, watched)
         assert "level/0.png" in typed([f"transferzoo predict {run} {data}"], ann)  # the run of another machine
         typed(["transferzoo doctor"], ben)
-    planted = [PASSWORD, *(one.rpartition("_")[2] for one in secrets), *PLANTED.values(), env["AWS_SECRET_ACCESS_KEY"]]
+    planted = [PASSWORD, *(one.split("_", 2)[2] for one in secrets), *PLANTED.values(), env["AWS_SECRET_ACCESS_KEY"]]
     planted.remove("ben")
     assert with_secrets(watched, planted) == []
 

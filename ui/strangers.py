@@ -33,6 +33,7 @@ __all__ = [
     "safe_json",
     "suspects_csv",
     "table_csv",
+    "unbroken",
 ]
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -64,6 +65,14 @@ _ERRORS = "transferzoo"
 _JOINER = "\u2060"
 _ADDRESS = re.compile(r"(?<=www)(?=\.)|(?<=@)(?=[-\w]+\.)|(?<=:)(?=//)", re.IGNORECASE)
 """Where an address of the web or of mail is cut."""
+_UNIT = re.compile(r"(?<=\d) (?=%|(?:ms|s|min|h|B|[KMG]iB|[kMG])(?![\w.]))|(?<=±) (?=\d)")
+_POWER = re.compile(r"(?<![\w.-])(\d+(?:\.\d+)?e)-(?=\d)")
+"""What no line ends behind: a number before its unit, and the hyphen of 1e-3."""
+
+
+def unbroken(text: str) -> str:
+    """Text whose figures stay on one line with their units, and powers of ten in one piece."""
+    return _POWER.sub("\\1\u2011", _UNIT.sub("\u00a0", text))
 
 
 def markdown(text: object) -> str:
@@ -71,7 +80,7 @@ def markdown(text: object) -> str:
 
     Streamlit's renderer links addresses whatever is escaped in them, but not across a word joiner, which nobody sees.
     """
-    unlinked = _ADDRESS.sub(_JOINER, escaped(str(text)))
+    unlinked = _ADDRESS.sub(_JOINER, unbroken(escaped(str(text))))
     return re.sub(r"([\\`*_{}\[\]()<>#+\-.!|~$:&])", r"\\\1", unlinked)
 
 

@@ -34,15 +34,19 @@ from recommender.transfer import scores
 from registry.cards import Checkpoint
 from registry.sample import Sample
 from registry.zoo import Zoo
-from tests.benchmarks.proving_ground.cells import HERE, read_design, read_outcomes
-from tests.benchmarks.proving_ground.design import REAL_TEXTS, TUNED_ROWS
+from tests.benchmarks.proving_ground.cells import HERE, Setting, read_design, read_outcomes
+from tests.benchmarks.proving_ground.design import REAL_TEXTS, TUNED_EPOCHS, TUNED_ROWS
 from tests.benchmarks.proving_ground.figures import weighted_tau
 from tests.benchmarks.proving_ground.targets import TEXTS, part_of
 from tests.benchmarks.proving_ground.truth import Truth, truth_of
 
 SIDES = ("theirs", "same", "advice", "all")
 OURS = SIDES[1:]
-TRUTHS = ("linear-probe", "block-probe", "lp-ft")
+TRUTHS = {
+    "linear-probe": Setting(TUNED_ROWS, 0, 0),
+    "block-probe": Setting(TUNED_ROWS, 0, 0),
+    "lp-ft": Setting(TUNED_ROWS, TUNED_EPOCHS, 0),
+}
 TARGETS = ("banking77", "financial_phrasebank", "paper_field", "subj", "trec", "tweet_emotion")
 """Those of which the proving ground has probes of most of the checkpoints."""
 CLOCKS = ("processor", "wall")
@@ -97,7 +101,7 @@ def orders(rows: Sequence[Mapping[str, object]]) -> Table:
     for column in ("set", *(f"{side}: {truth}" for truth in TRUTHS for side in SIDES)):
         drawn.add_column(column, justify="left" if column == "set" else "right")
     design, results = read_design(HERE / "text" / "design.csv"), read_outcomes(HERE / "text" / "outcomes.csv")
-    truths = {name: truth_of(design, results, {}, strategy=name, rows=TUNED_ROWS) for name in TRUTHS}
+    truths = {name: truth_of(design, results, {}, strategy=name, setting=setting) for name, setting in TRUTHS.items()}
     taus = {row["target"]: [_tau(truths[name], row, side) for name in TRUTHS for side in SIDES] for row in rows}
     table = np.array([*taus.values()])
     known = np.isfinite(table)

@@ -6,7 +6,14 @@ from dataclasses import replace
 import pytest
 
 from tests.benchmarks.proving_ground.cells import HERE, NO_TRANSFER, read_design
-from tests.benchmarks.proving_ground.design import BODIES, SOURCE_FAMILIES, STRATEGIES, Weights, new_cells
+from tests.benchmarks.proving_ground.design import (
+    BODIES,
+    PRESCRIBED,
+    SOURCE_FAMILIES,
+    STRATEGIES,
+    Weights,
+    new_cells,
+)
 from tests.benchmarks.proving_ground.targets import FAMILIES, GROUNDS, IMAGES, TEXTS
 
 LIGHT = [Weights(f"net{i}", f"{i:064d}", "resnet-0.50M@64", 500, 64, ("gtsrb",), probes_only=False) for i in range(6)]
@@ -104,7 +111,7 @@ def test_of_texts_the_light_are_tuned_alike_and_the_heavy_on_fewer():
 def test_every_strategy_stands_beside_lp_ft_on_the_bodies_chosen_for_it():
     body = replace(LIGHT[0], name=BODIES[0])
     cells = [c for c in new_cells([], [body, LIGHT[1]]) if c.wave == 5]
-    tuned = {c.target for c in new_cells([], [body]) if c.strategy == "lp-ft"}
+    tuned = {c.target for c in new_cells([], [body]) if c.strategy == "lp-ft" and c.wave == 2}
     assert {c.checkpoint for c in cells} == {body.name}
     assert {c.strategy: {d.target for d in cells if d.strategy == c.strategy} for c in cells} == {
         strategy: tuned for strategy in STRATEGIES if strategy != "lora"
@@ -114,3 +121,21 @@ def test_every_strategy_stands_beside_lp_ft_on_the_bodies_chosen_for_it():
 def test_lora_runs_where_there_are_linear_layers():
     transformer = replace(LIGHT[0], name=BODIES[0], group="vit-1.30M@64")
     assert [c for c in new_cells([], [transformer]) if c.strategy == "lora"]
+
+
+def test_trainings_of_prescribed_length_stand_beside_probes_of_their_own_draw_and_come_family_by_family():
+    nets = [replace(one, name=name) for one, name in zip(LIGHT, PRESCRIBED, strict=False)]
+    cells = [c for c in new_cells([], [*nets, replace(LIGHT[0], name="another")]) if c.wave == 8]
+    assert {c.checkpoint for c in cells} == {one.name for one in nets}
+    tuned = [c for c in cells if c.strategy == "lp-ft"]
+    assert {c.epochs for c in tuned} == {20}
+    of = {
+        s: {(c.weights, c.target, c.rows, c.seed) for c in cells if c.strategy == s} for s in ("lp-ft", "block-probe")
+    }
+    assert of["lp-ft"] == of["block-probe"]
+    assert {rows for _, _, rows, _ in of["lp-ft"]} == {600, 150}
+    assert not {c.seed for c in cells} & {c.seed for c in new_cells([], nets) if c.wave < 8}
+    once = len(nets) * len(set(IMAGES.families.values()) - {"traffic signs"})
+    assert len({(c.checkpoint, c.family) for c in tuned[:once]}) == once
+    scratch = [c for c in cells if c.strategy == "scratch"]
+    assert len(scratch) == len({(c.target, c.rows) for c in tuned})

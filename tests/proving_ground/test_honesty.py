@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from tests.benchmarks.proving_ground.cells import append, read_design, read_outcomes, read_scores
+from tests.benchmarks.proving_ground.cells import Setting, append, read_design, read_outcomes, read_scores
 from tests.benchmarks.proving_ground.findings import CHOSEN, WITHIN, report
 from tests.benchmarks.proving_ground.intervals import coverage, static_intervals, winkler
 from tests.benchmarks.proving_ground.judge import Method, judge
@@ -173,4 +173,4 @@ class Careless(Truth):
 def planted_truth():
     design, results, scores = lines_of(world(), {"score.logme": world()})
     figures = figures_of(design, {(s.cell, s.block, s.figure): s for s in scores})
-    return truth_of(design, {r.cell: r for r in results}, figures, strategy="linear-probe", rows=800)
+    return truth_of(design, {r.cell: r for r in results}, figures, strategy="linear-probe", setting=Setting(800, 0, 0))

@@ -97,6 +97,7 @@ def test_kept_advice_tells_what_gives_it_again_and_what_carries_it_out():
     carried_out = choice_request(kept, 1)
     assert (carried_out.checkpoint, carried_out.recommendation) == ("b", kept["id"])
     assert choice_request(kept, None).no_transfer
+    assert choice_request({**kept, "sample": {**kept["sample"], "limit": 400}}).sample.limit == 400
 
 
 def test_a_job_that_was_kept_as_a_typed_command_is_a_request_after_the_migration(tmp_path):

@@ -127,6 +127,14 @@ def test_it_can_be_read_again_from_what_was_told_of_it(flat):
         Sample.again(record)
 
 
+def test_a_draw_of_the_rows_is_read_again_as_it_was_drawn(flat):
+    table = labels_csv(flat.parent / "x.csv", [(f"{row}.png", "ab"[row % 2]) for row in range(12)])
+    drawn = Sample.from_folder(flat, labels=table, limit=6, seed=3)
+    record = json.loads(json.dumps(drawn.to_dict()))
+    assert len(drawn) == 6
+    assert Sample.again(record, seed=3).digest == drawn.digest
+
+
 def test_what_a_task_was_taken_for_is_remembered(flat):
     table = labels_csv(flat.parent / "x.csv", [(f"{row}.png", row % 5) for row in range(12)])
     classes, sizes = (Sample.from_folder(flat, labels=table, task=task) for task in (None, "regression"))

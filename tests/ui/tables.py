@@ -8,11 +8,18 @@ __all__ = ["tables"]
 
 
 def tables(page: AppTest) -> list[dict[str, list[str]]]:
+    """Their cells, with plain spaces between figures and units."""
     trees = [ElementTree.fromstring(one.proto.body) for one in page.get("html")]  # noqa: S314 - of our own making
     return [
         {
-            head.text or "": ["".join(line[place].itertext()) for line in tree.iterfind(".//tbody/tr")]
+            head.text or "": [
+                "".join(line[place].itertext()).replace("\xa0", " ") for line in tree.iterfind(".//tbody/tr")
+            ]
             for place, head in enumerate(tree.iterfind(".//th"))
         }
         for tree in trees
     ]
+
+
+def _plain(cell: ElementTree.Element) -> str:
+    return "".join(cell.itertext()).replace("\xa0", " ")

@@ -16,7 +16,7 @@ from registry.progress import Phase, advance
 from registry.zoo import Zoo
 from tests.registry.fakes import a_domain
 from ui import render
-from ui.strangers import StrangersConsole, cell, markdown, safe_json
+from ui.strangers import StrangersConsole, cell, markdown, safe_json, unbroken
 from ui.terminal import print_error
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07 [/nope] [red]x[/red] \u202egnp.exe \x9b31m"
@@ -152,3 +152,9 @@ def test_an_address_in_a_name_is_no_link_on_a_page():
         "WWW.evil.example eve@evil.example https://evil.example org/net@main 10:30"
     )
     assert written.count("\u2060") == 3
+
+
+def test_no_line_of_a_page_ends_between_a_figure_and_its_unit_or_within_a_power_of_ten():
+    assert unbroken("61.8 % at 1e-03 in 12 s") == "61.8\xa0% at 1e\u201103 in 12\xa0s"
+    for name in ("net-1e-05", "v1e-05", "3 sets", "5 Models", "2 s.png"):
+        assert unbroken(name) == name

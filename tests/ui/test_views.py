@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from recommender.results import NovelRow, Novelty, Skipped, Suspect, Suspects
+from recommender.results import NovelRow, Novelty, PassedOver, Skipped, Suspect, Suspects
 from registry.cards import Metric, Origin, Outcome, Task
 from registry.errors import PathOutside
 from registry.health import AlikeRows, Likeness
@@ -85,7 +85,7 @@ def test_pick_answers_in_order(draw):
     assert heads(test)[0] == "What stays frozen"
     asked = [one.label.strip("*").partition(":** ")[0] for one in test.expander]
     assert [question for question in asked if question in ORDER] == ORDER
-    assert [one.value for one in test.metric] == ["80.0 %", "22.0 %", "+30.0", "12 s"]
+    assert [one.value for one in test.metric] == ["80.0\xa0%", "22.0\xa0%", "+30.0", "12\xa0s"]
     doubts = next(one for one in tables(test) if "suggested" in one)
     assert doubts["label"] == [HOSTILE]  # a table's cells are text
     assert doubts["chance of that"] == ["97.0 %"]
@@ -149,6 +149,8 @@ def test_domains_say_what_is_near_and_where_nothing_was_trained(draw):
 def test_the_record_counts_what_lay_within_its_interval(draw):
     test = draw("track")
     assert [one.value for one in test.metric] == ["1 of 2", "-9.5", "10.5"]
+    [listed] = [one for one in test.multiselect if one.key == "outcomes-listed"]
+    assert [name.count("lp-ft") or name.count(HOSTILE) for name in listed.options] == [1, 1]
     pair = draw("track", {"compare": "one,two"})
     assert pair.error  # outcomes whose runs are gone are named, and the rest is shown
 
@@ -249,6 +251,20 @@ def test_a_choice_that_no_row_was_shown_to_has_no_diagram(draw, home):
     test = draw("pick", {"advice": "fedcba9876543210"})
     assert "No row was shown to it yet" in said(test)
     draw("tune", {"advice": "fedcba9876543210"})
+
+
+@pytest.mark.parametrize("strategy", ["linear-probe", "full"])
+def test_a_tuning_is_held_against_what_its_strategy_was_expected_to_score(draw, home, strategy):
+    passed = PassedOver("full", 0.7, 0.6, 0.8, 4.0)
+    kept = replace(advice(replace(choice("d", 0.8, gain=0.3), passed_over=(passed,))), id="aaaaaaaaaaaaaaaa")
+    asked = {"recommendation": kept.id, "checkpoint": "d", "strategy": strategy, "sample": {"path": "/data/d"}}
+    with Zoo.open(home) as zoo:
+        zoo.keep(kept)
+        job = zoo.jobs.start("tune", asked, f"band-{strategy}", lane="cpu").id
+        zoo.jobs.point(job, "validation accuracy", 1, 0.71)
+        zoo.jobs.cancel(job)
+    test = draw("tune", {"job": job})
+    assert "The band is what was expected" in said(test)
 
 
 def test_what_a_search_gave_and_what_was_removed_are_shown(draw, home):

@@ -12,7 +12,7 @@ from registry.forms import Json
 from registry.zoo import Zoo
 from ui import offers, render
 from ui.strangers import markdown as literal
-from ui.views.parts import followed, go, opened_zoo, outcomes_table, permitted_place, refused, requested, sheet
+from ui.views.parts import followed, go, opened_zoo, outcomes_table, permitted_place, refused, requested, ticked
 from ui.views.tables import table
 
 __all__ = ["checkpoints_page"]
@@ -96,11 +96,10 @@ def _chosen(rows: Sequence[Json]) -> list[str]:
     if not cells:
         st.markdown("None is left. Loosen the filters, or search the hub below.")
         return []
-    picked = sheet(cells, key="checkpoints", on_select="rerun", selection_mode="multi-row", height=320)
-    ticked = [rows[at]["name"] for at in picked.selection.rows[:_MOST]]
-    if ticked:
-        st.query_params["card"] = ",".join(ticked)
-        return ticked
+    chosen = [rows[at]["name"] for at in ticked(cells, "Look at checkpoints", _MOST, "checkpoints", height=320)]
+    if chosen:
+        st.query_params["card"] = ",".join(chosen)
+        return chosen
     return st.query_params.get("card", "").split(",")[:_MOST]
 
 

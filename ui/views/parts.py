@@ -1,5 +1,6 @@
 """Parts of several pages: the registry, addresses, jobs under way, tables, pictures."""
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -22,10 +23,12 @@ from registry.zoo import Zoo
 from ui import access, job_queue, render
 from ui.sign_in import Places, is_let_in
 from ui.strangers import markdown as literal
+from ui.strangers import unbroken
 from ui.uploads import is_of
-from ui.views.tables import table
+from ui.views.tables import NARROW, WIDE, table
 
 __all__ = [
+    "STAMP",
     "advice_named",
     "broken",
     "curves_of",
@@ -50,6 +53,7 @@ __all__ = [
     "return_to_place",
     "sheet",
     "signed_in",
+    "ticked",
     "viewer",
     "watch",
     "when",
@@ -57,6 +61,8 @@ __all__ = [
 ]
 
 _EVERY = 1.0
+_SAYS_LITTLE = 3.0
+"""Seconds of a stage from which nothing is told of the rest."""
 _EARLIER = 12
 _WORK = {
     "recommend": "advice on {}",
@@ -73,9 +79,11 @@ _WORK = {
 }
 _OBJECT = ("folder", "name", "hub", "names", "words")
 """Fields that name what a job is about, where no data are."""
+_TELLING = 3
+"""Cells of a row that tell it from others."""
 _FIGURE = 168
 """Pixels of a figure."""
-_STAMP = 140
+STAMP = 140
 """Pixels of a column of times."""
 _CURVES = 2
 """Series beside one another."""
@@ -171,7 +179,7 @@ def picture(chart: charts.Picture, words: str) -> None:
 
 
 def sheet(rows: Sequence[Mapping[str, object]], **options: Any) -> Any:  # noqa: ANN401 - Streamlit's own, handed on
-    """A table of texts and numbers that can be sorted and ticked, as wide as the page."""
+    """A table of texts and numbers that can be sorted, as wide as the page."""
     frame = pd.DataFrame(rows)
     for name in frame.columns:
         if not pd.api.types.is_numeric_dtype(frame[name]):
@@ -179,10 +187,32 @@ def sheet(rows: Sequence[Mapping[str, object]], **options: Any) -> Any:  # noqa:
     return st.dataframe(frame, hide_index=True, width="stretch", placeholder="-", **options)
 
 
+def ticked(rows: Sequence[Mapping[str, object]], label: str, most: int, key: str, **options: Any) -> list[int]:  # noqa: ANN401 - as above
+    """Places of the rows that are ticked in a table, at most so many; on a narrow screen they are chosen from a list.
+
+    Only one of the two is seen, by the width of the screen: `tables.STYLE` hides the other.
+    """
+    with st.container(key=f"{WIDE}-{key}"):
+        mode = "single-row" if most == 1 else "multi-row"
+        marked = sheet(rows, key=key, on_select="rerun", selection_mode=mode, **options).selection.rows
+    with st.container(key=f"{NARROW}-{key}"):
+        names = [", ".join(shown(cell) for cell in [*row.values()][:_TELLING] if cell) for row in rows]
+        listed = st.multiselect(
+            label if most == 1 else f"{label}, {most} at most",
+            range(len(rows)),
+            format_func=names.__getitem__,
+            max_selections=most,
+            placeholder="none",
+            key=f"{key}-listed",
+        )
+        table(rows, label)
+    return [*dict.fromkeys([*marked, *listed])][:most]
+
+
 def figure(label: str, value: str, below: str, help: str | None = None) -> None:
     """A figure with its interval or unit below it, explained on hover; two fit beside one another on a phone."""
     with st.container(width=_FIGURE, gap=None):
-        st.metric(label, value, help=help)
+        st.metric(label, unbroken(value), help=help)
         if below:
             st.caption(literal(below))
 
@@ -359,18 +389,38 @@ def watch(zoo: Zoo, name: str, expected: Json | None = None) -> None:
         job_queue.stop(zoo, name)
         st.rerun()
     st.caption("This goes on in a process of its own: the page may be closed or reloaded.")
+    _log(zoo, name)
+
+
+def _log(zoo: Zoo, name: str) -> None:
+    """The end of what a job's process wrote, where it wrote anything."""
+    if words := job_queue.last_words(zoo.home, name):
+        with st.expander("What it wrote", key=f"log-{name}"):
+            st.code("\n".join(map(shown, words.splitlines())), language=None, wrap_lines=True)
 
 
 def _progress(zoo: Zoo, job: JobRecord) -> None:
     """How far it is; what is done stands with what goes on behind it, and no full bar."""
     event = job.event
     if event is not None and event.finished:
-        st.status(literal(f"{event.words}: done, computing on"), state="running")
+        st.status(literal(f"{event.words}: done; what follows is under way"), state="running")
         return
-    counted = f" {job.done} of {job.of}" if job.of else ""
     waits = job.state != "running" and zoo.jobs.ahead(job.id)
     stage = event.words if event is not None else _waiting(zoo, job) if waits else "starting"
+    counted = f", {job.done:,} of {job.of:,}{_left(job, stage)}" if job.of else ""
     st.progress(job.done / job.of if job.of else 0.0, text=literal(f"{stage}{counted}"))
+
+
+def _left(job: JobRecord, stage: str) -> str:
+    """How long a stage takes still, by how it went since this page saw it first; nothing while that says little."""
+    key, now = f"pace-{job.id}", time.monotonic()
+    seen, began, done = st.session_state.get(key, (None, now, job.done))
+    if seen != stage:
+        st.session_state[key] = (stage, now, job.done)
+        return ""
+    if now - began < _SAYS_LITTLE or job.done <= done:
+        return ""
+    return f", {render.about((job.of - job.done) * (now - began) / (job.done - done))} left"
 
 
 def broken(zoo: Zoo, job: JobRecord) -> None:
@@ -380,34 +430,33 @@ def broken(zoo: Zoo, job: JobRecord) -> None:
         st.error(literal(job.error or "It failed without a word."))
     else:
         st.warning(explanations[job.state])
-    words = job_queue.last_words(zoo.home, job.id)
-    if words and job.state != "cancelled":
-        with st.expander("What it wrote"):
-            st.code("\n".join(map(shown, words.splitlines())), language=None)
+    if job.state != "cancelled":
+        _log(zoo, job.id)
 
 
 def curves_of(curves: Mapping[str, Iterable[Sequence[float]]], expected: Json | None = None) -> None:
     """Losses and scores over the epochs: every series in its own chart, for their units differ."""
-    drawn = {name: [*curve] for name, curve in curves.items() if name.endswith("loss") or "validation" in name}
+    kept = {
+        name: [(float(epoch), value) for epoch, value in curve]
+        for name, curve in curves.items()
+        if name.endswith("loss") or "validation" in name
+    }
+    drawn = {name: kept[name] for name in sorted(kept, key=lambda name: name.endswith("loss"))}  # the score first
     for at in range(0, len(drawn), _CURVES):
         for place, (name, points) in zip(st.columns(_CURVES, gap="large"), [*drawn.items()][at : at + 2], strict=False):
             hoped = None if name.endswith("loss") else expected
             place.altair_chart(charts.learning_curve(points, name, hoped), width="stretch")
     if drawn and expected is not None:
-        st.caption("The band is what was expected on the test rows, with its 90 % interval.")
+        st.caption(literal("The band is what was expected on the test rows, with its 90 % interval."))
 
 
 # ---------------------------------------------------------------- outcomes
 
 
-def outcomes_table(outcomes: Sequence[Outcome], **options: Any) -> Any:  # noqa: ANN401 - as above
-    """What became of earlier tunings, the newest first; with ``options`` a table that can be operated."""
+def outcomes_table(outcomes: Sequence[Outcome]) -> None:
+    """What became of earlier tunings, the newest first."""
     newest = sorted(outcomes, key=lambda outcome: outcome.created, reverse=True)
-    rows = [outcome_cells(one) for one in newest]
-    if not options:
-        return table(rows, "Outcomes")
-    widths = {"when": st.column_config.TextColumn(width=_STAMP)}
-    return sheet(rows, column_config=widths, **options)
+    table([outcome_cells(one) for one in newest], "Outcomes")
 
 
 def outcome_cells(one: Outcome) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """A table that is read and not operated: its cells wrap, its numbers align, and where it is narrow its rows are lists.
 
 Streamlit's own table is drawn on a canvas as wide as its cells, so that a phone shows two columns of seven. What a page
-lets somebody tick stays that one (`parts.sheet`).
+lets somebody tick is that one where the screen is wide, and a list to choose from where it is not (`parts.ticked`).
 """
 
 import html
@@ -11,9 +11,12 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from registry.escapes import shown
+from ui.strangers import unbroken
 
-__all__ = ["STYLE", "table"]
+__all__ = ["NARROW", "STYLE", "WIDE", "table"]
 
+WIDE, NARROW = "wide", "narrow"
+"""Beginnings of the keys of containers that are seen on such screens alone."""
 _NUMBER = re.compile(r"^(under )?[-+±]?\d")
 _ROWS_AT_ONCE = 10
 """Rows above which a table scrolls within itself."""
@@ -39,6 +42,11 @@ STYLE = f"""<style>
   .tz-wide td:empty {{display: none}}
   .tz-wide td::before {{content: attr(data-label); font-weight: 400; text-align: left; white-space: nowrap}}
 }}
+[class*="st-key-{NARROW}-"] {{display: none}}
+@media (max-width: 40rem) {{
+  [class*="st-key-{WIDE}-"] {{display: none}}
+  [class*="st-key-{NARROW}-"] {{display: flex}}
+}}
 </style>"""
 """How they look, in light and in dark; once a page."""
 
@@ -63,7 +71,7 @@ def table(rows: Sequence[Mapping[str, object]], name: str, helped: Mapping[str, 
 
 
 def _words(cell: object) -> str:
-    return "" if cell is None else shown(cell)
+    return "" if cell is None else unbroken(shown(cell))
 
 
 def _are_numbers(cells: Sequence[str]) -> bool:

@@ -16,7 +16,7 @@ from registry.zoo import Zoo
 from ui import render
 from ui.glossary import TERMS
 from ui.strangers import markdown as literal
-from ui.views.parts import figure, go, opened_zoo, outcomes_table, picture, refused
+from ui.views.parts import STAMP, figure, go, opened_zoo, outcome_cells, picture, refused, ticked
 from ui.views.tables import table
 
 __all__ = ["track_page"]
@@ -50,9 +50,10 @@ def track_page() -> None:
         ]
         words = "On the line advice was right; lines are the 90 % intervals that it gave."
         picture(charts.expected_and_realized(rows), words)
-    chosen = outcomes_table(kept, key="outcomes", on_select="rerun", selection_mode="multi-row")
+    widths = {"when": st.column_config.TextColumn(width=STAMP)}
+    places = ticked([outcome_cells(one) for one in kept], "Look at runs", _PAIR, "outcomes", column_config=widths)
     st.caption("Tick one to look at it, two to see in what they differ.")
-    names = [kept[at].id for at in chosen.selection.rows[:_PAIR]]
+    names = [kept[at].id for at in places]
     if len(names) == 1 and st.button("Look at it"):
         go("tune", run=names[0])
     if len(names) == _PAIR:

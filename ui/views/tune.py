@@ -47,6 +47,7 @@ from ui.views.parts import (
     refused,
     requested,
     sheet,
+    ticked,
     viewer,
     watch,
 )
@@ -102,7 +103,9 @@ def _planned(zoo: Zoo, advice: Json | None) -> None:
         except TransferZooError as failure:
             refused(failure)
             return
-        if st.button(f"Start: {render.about(choice['cost']['seconds'])}", type="primary", icon=":material/play_arrow:"):
+        as_advised = request.strategy == choice["strategy"] and request.epochs is request.batch_size is None
+        takes = f": {render.about(choice['cost']['seconds'])}" if as_advised else ""  # which is known of the advice
+        if st.button(f"Start{takes}", type="primary", icon=":material/play_arrow:", key=f"start-{advice['id']}"):
             _start(zoo, request)
         st.code(as_command(request, zoo.home.root), language=None, wrap_lines=True)
     if choice["blocks"]:
@@ -124,10 +127,7 @@ def _edited(advice: Json, place: int) -> TuneRequest:
     """What carries out a choice, with what is changed of its plan."""
     choice, advised = advice["choices"][place], choice_request(advice, place)
     metric = choice["expected"]["metric"]
-    expected = {
-        choice["strategy"]: choice["expected"],
-        **{row["strategy"]: row for row in choice.get("passed_over", ())},
-    }
+    expected = _expected_by_strategy(choice)
 
     def worded(name: str) -> str:
         reach = render.scored_interval(expected[name]["low"], expected[name]["high"], metric)
@@ -211,20 +211,27 @@ def _job(zoo: Zoo, job: JobRecord) -> None:
         return
     curves_of(job.curve, _hoped(zoo, job))
     broken(zoo, job)
-    if job.state in {"lost", "cancelled", "failed"} and st.button("Go on", type="primary", icon=":material/replay:"):
+    advice = zoo.advice(str(job.spec["recommendation"])) if job.spec.get("recommendation") else None
+    if job.state == "failed" and advice is not None and changed_since(zoo, advice["sample"]):
+        if st.button("Advise again", type="primary", icon=":material/replay:"):
+            queue_and_show(zoo, "pick", lambda: requests.recommend_request(advice))
+    elif job.state in {"lost", "cancelled", "failed"} and st.button("Go on", type="primary", icon=":material/replay:"):
         request = requests.request_of(job.kind, job.spec)
         if isinstance(request, TuneRequest):
             _start(zoo, request)
 
 
 def _hoped(zoo: Zoo, job: JobRecord) -> Json | None:
-    """What kept advice expects of what a job carries out."""
+    """What kept advice expects of what a job carries out: a choice, or a strategy that was passed over for one."""
     advice = zoo.advice(str(job.spec["recommendation"])) if job.spec.get("recommendation") else None
     for choice in [] if advice is None else advice["choices"]:
-        if (choice["checkpoint"], choice["strategy"]) == (job.spec.get("checkpoint"), job.spec.get("strategy")):
-            expected: Json = choice["expected"]
-            return expected
+        if choice["checkpoint"] == job.spec.get("checkpoint"):
+            return _expected_by_strategy(choice).get(str(job.spec.get("strategy")))
     return None
+
+
+def _expected_by_strategy(choice: Json) -> dict[str, Json]:
+    return {choice["strategy"]: choice["expected"], **{row["strategy"]: row for row in choice.get("passed_over", ())}}
 
 
 # ---------------------------------------------------------------- afterwards
@@ -486,7 +493,7 @@ def _recent(zoo: Zoo) -> None:
                 "run": run.id,
             }
         )
-    chosen = sheet(rows, key="runs", on_select="rerun", selection_mode="single-row")
+    places = ticked(rows, "Look at a run", 1, "runs")
     st.caption("Tick a row to look at the run.")
-    if chosen.selection.rows and (name := runs[chosen.selection.rows[0]].id) != st.query_params.get("run"):
+    if places and (name := runs[places[0]].id) != st.query_params.get("run"):
         go("tune", run=name)

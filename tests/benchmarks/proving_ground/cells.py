@@ -25,6 +25,7 @@ __all__ = [
     "Figure",
     "Never",
     "Result",
+    "Setting",
     "append",
     "claimed",
     "read_design",
@@ -71,6 +72,27 @@ class Cell:
     def weights(self) -> str:
         """Name and digest: what tells one set of weights from another of the same name."""
         return f"{self.checkpoint}@{self.digest[:8]}"
+
+    @property
+    def setting(self) -> "Setting":
+        """What it shares with those that it is held against."""
+        return Setting(self.rows, self.epochs, self.seed)
+
+
+@dataclass(frozen=True, order=True)
+class Setting:
+    """What trainings have to share to be held against one another, and against heads on the same rows."""
+
+    rows: int
+    epochs: int
+    seed: int
+
+    def has(self, cell: Cell) -> bool:
+        """Whether a cell is of these rows, and was trained for so long or not at all."""
+        return (cell.rows, cell.seed) == (self.rows, self.seed) and cell.epochs in {0, self.epochs}
+
+    def __str__(self) -> str:
+        return f"at most {self.rows} rows" + (f", {self.epochs} epochs" if self.epochs else "")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,10 @@ A checkpoint never meets a target of a family that shaped it (its source, its te
    that differ only in their weights are one net without them);
 3. probes of the 224 px checkpoints and of DeepLab;
 4. ``lp-ft`` of the two 224 px MobileNetV2 on four targets;
-5. every other strategy beside ``lp-ft``, of a few bodies whose sources differ.
+5. every other strategy beside ``lp-ft``, of a few bodies whose sources differ;
+8. what plans prescribe now, 20 epochs, of ten light checkpoints on a draw of its own (another seed, for what earlier
+   waves drew cannot be drawn again of every set), at 600 and at 150 rows: one target of each family, then the others;
+   of each ``block-probe``, ``lp-ft`` and ``scratch``, and after all of them the other strategies that train.
 
 Texts have the same waves, with 600 rows for probes, too: bundled checkpoints are light and real ones heavy. All light
 ones are tuned on the same eight targets of eight families, whose texts are short (a ranking needs three checkpoints,
@@ -37,7 +40,8 @@ __all__ = ["TUNED_EPOCHS", "TUNED_ROWS", "Weights", "new_cells", "weights_in"]
 
 TUNED_ROWS, TUNED_EPOCHS, SEED = 600, 5, 0
 FEW_ROWS = 150
-"""Texts that light checkpoints are tuned on, too: what training adds depends on how many there are."""
+"""Rows that light checkpoints are tuned on, too: what training adds depends on how many there are."""
+PRESCRIBED_EPOCHS, LATER_SEED = 20, 1
 PROBES = ("linear-probe", "block-probe")
 """A logistic head on the last block, and on the block that the product's own linear-probe plan reads."""
 HEAVY = 200
@@ -86,6 +90,20 @@ STRATEGIES = (
 )
 BODIES = ("resnet-photos", "resnet-cifar10", "vit-cifar10", "imagenet_mobilenet_v1_0.25_128")
 """Checkpoints on which all strategies are carried out."""
+PRESCRIBED = (
+    "resnet-photos",
+    "resnet-clothing",
+    "resnet-cifar10",
+    "resnet-plankton30",
+    "vit-cifar10",
+    "convnext-cifar10",
+    "regnet-cifar10",
+    "vww_person_mobilenet_v1_0.25_96",
+    "imagenet_mobilenet_v1_0.25_128",
+    "cifar10_resnet8",
+)
+"""Checkpoints that are trained for as long as plans say."""
+PRESCRIBED_STRATEGIES = ("full", "partial-1", "discriminative", "norm-only", "surgical")
 WITH_LINEAR_LAYERS = ("vit", "convnext", "swin", "dinov2")
 """Model types that LoRA is offered on."""
 REAL_LINEAGE = {
@@ -200,6 +218,8 @@ def _wanted(checkpoints: Sequence[Weights], order: list[str], ground: Ground) ->
             yield from _tuned(one, chosen, 4 if one.heavy else 2)
             if one.name in BODIES:
                 yield from _strategies(one, chosen)
+    if ground is IMAGES:
+        yield from _prescribed([one for one in checkpoints if one.name in PRESCRIBED])
 
 
 def _chosen(one: Weights, allowed: Sequence[str], place: int, ground: Ground) -> list[str]:
@@ -233,7 +253,32 @@ def _strategies(one: Weights, targets: Sequence[str]) -> Iterator[Cell]:
                 yield _cell(one, target, 5, strategy, TUNED_ROWS, epochs)
 
 
-def _cell(one: Weights, target: str, wave: int, strategy: str, rows: int, epochs: int = 0) -> Cell:
+def _prescribed(checkpoints: Sequence[Weights]) -> Iterator[Cell]:
+    """The most telling first: a stop at any cell leaves whole families and both sizes."""
+    first = {family: target for target, family in reversed(IMAGES.families.items())}
+    rounds = [*first.values()], [target for target in IMAGES.families if target not in first.values()]
+    for targets in rounds:
+        for rows in (TUNED_ROWS, FEW_ROWS):
+            yield from _longer(checkpoints, targets, ("block-probe", "lp-ft"), rows)
+        for rows in (TUNED_ROWS, FEW_ROWS):
+            yield from _longer(checkpoints, targets, ("scratch",), rows)
+    for strategy in PRESCRIBED_STRATEGIES:
+        for rows in (TUNED_ROWS, FEW_ROWS):
+            yield from _longer(checkpoints, [*rounds[0], *rounds[1]], (strategy,), rows)
+
+
+def _longer(
+    checkpoints: Sequence[Weights], targets: Sequence[str], strategies: Sequence[str], rows: int
+) -> Iterator[Cell]:
+    for target in targets:
+        for one in sorted(checkpoints, key=lambda one: PRESCRIBED.index(one.name)):
+            if FAMILIES[target] not in one.kin:
+                for strategy in strategies:
+                    epochs = 0 if strategy == "block-probe" else PRESCRIBED_EPOCHS
+                    yield _cell(one, target, 8, strategy, rows, epochs, LATER_SEED)
+
+
+def _cell(one: Weights, target: str, wave: int, strategy: str, rows: int, epochs: int = 0, seed: int = SEED) -> Cell:
     return Cell(
         0,
         wave,
@@ -247,7 +292,7 @@ def _cell(one: Weights, target: str, wave: int, strategy: str, rows: int, epochs
         strategy,
         rows,
         epochs,
-        SEED,
+        seed,
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from tests.benchmarks.proving_ground.cells import GONE, NO_TRANSFER, Cell, Figure, Result
-from tests.benchmarks.proving_ground.fused import Expectation, advised
+from tests.benchmarks.proving_ground.fused import Expectation, advised, figures_name
 from tests.benchmarks.proving_ground.fused import figures as fused_figures
 from tests.benchmarks.proving_ground.intervals import Coverage, coverage, static_intervals, winkler
 from tests.benchmarks.proving_ground.judge import (
@@ -38,6 +38,8 @@ __all__ = ["CHOSEN", "Intervals", "Report", "Row", "Scope", "TruthReport", "repo
 
 JUDGED = ("linear-probe", "block-probe", "lp-ft")
 """Strategies whose outcomes rankings are held against."""
+TRAINED = ("lp-ft",)
+"""Those that are judged in each setting; heads are on the most rows."""
 Fixed = Mapping[str, Callable[[Truth], Float[np.ndarray, "2 t"]]]
 """Choices from outside the ranking: among some of the checkpoints, what they reach on both halves, by target."""
 PRODUCT, LARGEST, WITH_STATIC = "product", "largest", "logme + static"
@@ -122,7 +124,8 @@ class Report:
     gone: tuple[str, ...]
     """Checkpoints that no ranking holds, for their scores cannot be computed anew without weights."""
     truths: tuple[TruthReport, ...]
-    strategies: StrategyFigures | None
+    strategies: Mapping[str, StrategyFigures]
+    """By setting, and of all settings together where there are several."""
 
 
 def report(
@@ -141,19 +144,19 @@ def report(
     gone = _weights_gone(design, scores)
     held = [cell for cell in kept if cell.weights not in gone]
     figures = {**figures_of(design, scores), **fused_figures(design, expected)}
-    pairs = dict.fromkeys((c.strategy, c.rows) for c in held if c.strategy in JUDGED)
-    most = {strategy: max(rows for other, rows in pairs if other == strategy) for strategy, _ in pairs}
-    probes = {rows: truth_of(held, results, figures, strategy="linear-probe", rows=rows) for _, rows in pairs}
+    settings = {strategy: dict.fromkeys(c.setting for c in held if c.strategy == strategy) for strategy in JUDGED}
     truths = []
-    for strategy, rows in pairs:
-        truth = truth_of(held, results, figures, strategy=strategy, rows=rows)
-        if np.isfinite(truth.whole).any() and rows == most[strategy]:
-            raw = _no_transfer(truth, held, results)
-            fixed: Fixed = {
-                "best generalist + linear head": partial(_generalist, probe=probes[rows]),
-                "no transfer": lambda _, raw=raw: raw,
-            }
-            truths.append(_truth_report(f"{strategy}, at most {rows} rows", truth, fixed, f"product.{strategy}"))
+    for strategy, of in settings.items():
+        for setting in of if strategy in TRAINED else [max(of)] if of else []:
+            truth = truth_of(held, results, figures, strategy=strategy, setting=setting)
+            if np.isfinite(truth.whole).any():
+                raw = _no_transfer(truth, held, results)
+                probe = truth_of(held, results, figures, strategy="linear-probe", setting=setting)
+                fixed: Fixed = {"no transfer": lambda _, raw=raw: raw}
+                if np.isfinite(probe.whole).any():
+                    fixed = {"best generalist + linear head": partial(_generalist, probe=probe), **fixed}
+                name = figures_name(strategy, setting, of)
+                truths.append(_truth_report(f"{strategy}, {setting}", truth, fixed, name))
     unmeasured = [c for c in design if c.cell not in results]
     missing = Counter(c.strategy for c in unmeasured if c.cell not in never)
     out = tuple(dict.fromkeys(c.target for c in design if c.family in left_out))
@@ -165,8 +168,23 @@ def report(
         out,
         tuple(weights.split("@")[0] for weights in gone),
         tuple(truths),
-        judge_strategies(kept, results, scores, advised(design, expected)),
+        _strategies(kept, results, scores, expected),
     )
+
+
+def _strategies(
+    design: Sequence[Cell],
+    results: Mapping[int, Result],
+    scores: Mapping[tuple[int, str, str], Figure],
+    expected: Sequence[Expectation],
+) -> dict[str, StrategyFigures]:
+    settings = [*dict.fromkeys(c.setting for c in design if c.strategy in TRAINED and c.cell in results)]
+    now = {setting: advised(design, expected, setting) for setting in settings}
+    of = {str(setting): [setting] for setting in settings}
+    if len(settings) > 1:
+        of["all settings"] = settings
+    judged = {name: judge_strategies(design, results, scores, ours, now) for name, ours in of.items()}
+    return {name: figures for name, figures in judged.items() if figures is not None}
 
 
 def _lens_families(design: Sequence[Cell], scores: Mapping[tuple[int, str, str], Figure]) -> set[str]:

@@ -1,6 +1,6 @@
 """What the product expects of every cell, fused from the outcomes of all other families, as a user's would be."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import log
@@ -11,15 +11,14 @@ from recommender.fusion import Case, Fusion, Kind, covered_range
 from recommender.strategies.cost import PRICE
 from registry.catalog import read_catalog
 from registry.home import catalog_folder
-from tests.benchmarks.proving_ground.cells import Cell
-from tests.benchmarks.proving_ground.design import TUNED_EPOCHS, TUNED_ROWS
+from tests.benchmarks.proving_ground.cells import Cell, Setting
 
-__all__ = ["Expectation", "advised", "bundled", "expectations", "figures"]
+__all__ = ["Expectation", "advised", "bundled", "expectations", "figures", "figures_name"]
 
 JUDGED = {"block-probe": "linear-probe", "lp-ft": "lp-ft"}
 """Truths, with what the product calls their strategy."""
-TRAINED = 1.0 + 3 * TUNED_EPOCHS
-"""What a training took, in passes over its rows; a head takes one."""
+PROBE = "block-probe"
+"""What cells call the product's linear probe."""
 
 
 @dataclass(frozen=True)
@@ -59,37 +58,55 @@ def bundled(modality: str) -> tuple[Expectation, ...]:
     return tuple(expectations(case for case in cases if case.modality == modality))
 
 
+def figures_name(strategy: str, setting: Setting, settings: Collection[Setting]) -> str:
+    """What figures of a truth are called; of several settings of a strategy the first alone bears its name."""
+    return f"product.{strategy}" if setting == min(settings, key=_order) else f"product.{strategy}, {setting}"
+
+
+def _order(setting: Setting) -> tuple[int, int, int]:
+    """The earliest draw first, of that the one of most rows."""
+    return setting.seed, -setting.rows, setting.epochs
+
+
 def figures(design: Sequence[Cell], collected: Iterable[Expectation]) -> dict[str, dict[tuple[str, str], float]]:
     """Mean, low and high of every truth that is judged, by name and (weights, target)."""
     weights = {cell.digest[:8]: cell.weights for cell in design if cell.digest}
     by_name: dict[str, dict[tuple[str, str], float]] = {}
-    most = {truth: max((c.rows for c in design if c.strategy == truth), default=0) for truth in JUDGED}
+    settings = {truth: {c.setting for c in design if c.strategy == truth} for truth in JUDGED}
     for one in collected:
         for truth, strategy in JUDGED.items():
-            if one.case.checkpoint in weights and _is_of(one.case, strategy, most[truth]):
-                pair = weights[one.case.checkpoint], one.case.sample
-                for end in ("mean", "low", "high"):
-                    by_name.setdefault(f"product.{truth}.{end}", {})[pair] = getattr(one, end)
+            for setting in settings[truth]:
+                if one.case.checkpoint in weights and one.case.strategy == strategy and _is_of(one.case, setting):
+                    pair = weights[one.case.checkpoint], one.case.sample
+                    name = figures_name(truth, setting, settings[truth])
+                    for end in ("mean", "low", "high"):
+                        by_name.setdefault(f"{name}.{end}", {})[pair] = getattr(one, end)
     return by_name
 
 
-def advised(design: Sequence[Cell], collected: Iterable[Expectation]) -> dict[tuple[str, str], str]:
+def advised(design: Sequence[Cell], collected: Iterable[Expectation], setting: Setting) -> dict[tuple[str, str], str]:
     """By pair, the strategy whose expectation is the best net of its passes, among all that were carried out there."""
     weights = {cell.digest[:8]: cell.weights for cell in design if cell.digest}
+    carried_out = {(cell.weights, cell.target, cell.strategy) for cell in design if setting.has(cell)}
     nets: dict[tuple[str, str], dict[str, float]] = {}
     bodies: dict[tuple[str, str], str] = {}
     scratch: dict[tuple[str, str], float] = {}
+    passes = 1.0 + 3 * setting.epochs
     for one in collected:
         case = one.case
+        if not _is_of(case, setting):
+            continue
         score = one.mean if one.head is None or one.added is None else one.head + one.added
-        net = score - PRICE * float(np.log2(1.0 if case.kind is Kind.HEAD else TRAINED))
+        net = score - PRICE * float(np.log2(1.0 if case.kind is Kind.HEAD else passes))
         if case.kind is Kind.SCRATCH:
             scratch[case.body, case.sample] = net
-        elif case.strategy != "linear-probe" and case.checkpoint in weights and _is_of(case, case.strategy, TUNED_ROWS):
+        elif case.strategy in JUDGED.values() and case.kind is Kind.HEAD:
+            continue
+        elif (weights.get(case.checkpoint, ""), case.sample, case.strategy) in carried_out:
             pair = weights[case.checkpoint], case.sample
             nets.setdefault(pair, {})[case.strategy] = net
             if one.head is not None:
-                nets[pair]["linear-probe"] = one.head
+                nets[pair][PROBE] = one.head
             bodies[pair] = case.body
     for pair, body in bodies.items():
         if (body, pair[1]) in scratch:
@@ -97,12 +114,8 @@ def advised(design: Sequence[Cell], collected: Iterable[Expectation]) -> dict[tu
     return {pair: max(of, key=lambda name: of[name]) for pair, of in nets.items()}
 
 
-def _is_of(case: Case, strategy: str, rows: int) -> bool:
-    """Whether a case is a cell of the design: of that strategy, on at most so many rows, by its epochs."""
-    epochs = case.features.get("epochs")
-    fewest = rows / 2 / (rows / 2 + 600)
-    return (
-        case.strategy == strategy
-        and case.features["rows"] > fewest
-        and (epochs is None or abs(epochs - log(TUNED_EPOCHS)) < 1e-6)
-    )
+def _is_of(case: Case, setting: Setting) -> bool:
+    """Whether a case is of a setting: on more than half of its rows, and by its epochs."""
+    epochs, share = case.features.get("epochs"), case.features["rows"]
+    least, most = (rows / (rows + 600) for rows in (setting.rows / 2, setting.rows))
+    return least < share < most + 1e-6 and (epochs is None or abs(epochs - log(max(setting.epochs, 1))) < 1e-6)

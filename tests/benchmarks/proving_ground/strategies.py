@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool
 
-from tests.benchmarks.proving_ground.cells import Cell, Figure, Result
+from tests.benchmarks.proving_ground.cells import Cell, Figure, Result, Setting
 from tests.benchmarks.proving_ground.intervals import Coverage, coverage
 
 __all__ = ["StrategyFigures", "judge_strategies", "right_rows"]
@@ -36,23 +36,26 @@ def judge_strategies(
     design: Sequence[Cell],
     results: Mapping[int, Result],
     scores: Mapping[tuple[int, str, str], Figure],
-    now: Mapping[tuple[str, str], str] | None = None,
+    settings: Sequence[Setting],
+    now: Mapping[Setting, Mapping[tuple[str, str], str]],
 ) -> StrategyFigures | None:
     """The strategy is chosen by the product beforehand, never on the test rows; the best is chosen on one half.
 
-    ``now`` is what it chooses by pair; without it that counts which the scores hold.
+    ``now`` is what it chooses by setting and pair; without it that counts which the scores hold.
     """
-    pairs = _pairs(design, results)
+    pairs = {
+        (setting, *pair): right for setting in settings for pair, right in _pairs(design, results, setting).items()
+    }
     if not pairs:
         return None
-    advised = {pair: NAMED.get(name, name) for pair, name in now.items()} if now else _advised(design, scores)
+    held = _advised(design, scores)
     good: dict[str, list[tuple[bool, str]]] = {}
     best, recommended = Counter[str](), Counter[str]()
-    for (weights, target, family), right in pairs.items():
+    for (setting, weights, target, family), right in pairs.items():
         best[max(right, key=lambda name: right[name].mean())] += 1
         for name in right:
             good.setdefault(f"always {name}", []).append((_good(name, right), family))
-        predicted = advised.get((weights, target))
+        predicted = (now.get(setting) or held).get((weights, target))
         if predicted in right:
             recommended[predicted] += 1
             good.setdefault("recommended", []).append((_good(predicted, right), family))
@@ -67,10 +70,9 @@ def right_rows(result: Result) -> Bool[np.ndarray, " n"]:
 
 
 def _pairs(
-    design: Sequence[Cell], results: Mapping[int, Result]
+    design: Sequence[Cell], results: Mapping[int, Result], setting: Setting
 ) -> dict[tuple[str, str, str], dict[str, Bool[np.ndarray, " n"]]]:
-    tuned_rows = {cell.rows for cell in design if cell.strategy == "lp-ft"}
-    ran = [cell for cell in design if cell.cell in results and cell.rows in tuned_rows and cell.digest]
+    ran = [cell for cell in design if cell.cell in results and setting.has(cell) and cell.digest]
     bare = {(c.group, c.target): right_rows(results[c.cell]) for c in ran if c.strategy == "scratch"}
     result: dict[tuple[str, str, str], dict[str, Bool[np.ndarray, " n"]]] = {}
     for cell in ran:

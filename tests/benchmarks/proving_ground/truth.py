@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float
 
-from tests.benchmarks.proving_ground.cells import LAYER_MEAN, NO_TRANSFER, Cell, Figure, Result
+from tests.benchmarks.proving_ground.cells import LAYER_MEAN, NO_TRANSFER, Cell, Figure, Result, Setting
 
 __all__ = ["Case", "Truth", "figures_of", "truth_of"]
 
@@ -102,32 +102,30 @@ def truth_of(
     figures: Mapping[str, Mapping[tuple[str, str], float]],
     *,
     strategy: str,
-    rows: int,
+    setting: Setting,
 ) -> Truth:
-    """The truth of one strategy at one number of rows; cells of several seeds are averaged."""
-    cells = [c for c in design if c.strategy == strategy and c.rows == rows and c.checkpoint != NO_TRANSFER]
+    """The truth of one strategy in one setting."""
+    cells = [c for c in design if c.strategy == strategy and setting.has(c) and c.checkpoint != NO_TRANSFER]
     by_weights = {cell.weights: cell for cell in cells}
     by_target = {cell.target: cell for cell in cells}
     places = {name: place for place, name in enumerate(by_weights)}
     columns = {name: place for place, name in enumerate(by_target)}
     shape = (len(places), len(columns))
-    sums, counts, designed = np.zeros((3, *shape)), np.zeros(shape), np.zeros(shape, dtype=bool)
+    measured, designed = np.full((3, *shape), np.nan), np.zeros(shape, dtype=bool)
     for cell in cells:
         at = places[cell.weights], columns[cell.target]
         designed[at] = True
         if cell.cell in results:
             result = results[cell.cell]
-            sums[(slice(None), *at)] += result.half_a, result.half_b, result.seconds
-            counts[at] += 1
-    means = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+            measured[(slice(None), *at)] = result.half_a, result.half_b, result.seconds
     return Truth(
         tuple(places),
         tuple(c.group for c in by_weights.values()),
         np.array([c.parameters for c in by_weights.values()], dtype=float),
         tuple(columns),
         tuple(c.family for c in by_target.values()),
-        means[:2],
-        means[2],
+        measured[:2],
+        measured[2],
         designed,
         {name: _table(result, places, columns) for name, result in figures.items()},
     )

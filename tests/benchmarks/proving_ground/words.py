@@ -29,8 +29,8 @@ def report_in_words(result: Report) -> str:
         lines.append("Nothing to rank yet.")
     for one in result.truths:
         lines += ["", *_truth(one)]
-    if result.strategies is not None:
-        lines += ["", *_strategies(result.strategies)]
+    for setting, figures in result.strategies.items():
+        lines += ["", *_strategies(setting, figures)]
     return "\n".join(lines)
 
 
@@ -121,8 +121,8 @@ def _share(result: Coverage) -> str:
     return f"{share:.2f} [{low:.2f}, {high:.2f}]"
 
 
-def _strategies(one: StrategyFigures) -> list[str]:
-    lines = [f"== strategies: {one.pairs} pairs of checkpoint and target with at least two measured at the same rows"]
+def _strategies(setting: str, one: StrategyFigures) -> list[str]:
+    lines = [f"== strategies, {setting}: {one.pairs} pairs of checkpoint and target with at least two measured"]
     lines.append("  best: " + ", ".join(f"{name} {one.best[name]} of {count}" for name, count in one.measured.items()))
     if one.good is not None:
         lines.append(
