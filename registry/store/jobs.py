@@ -7,6 +7,8 @@ import socket
 import uuid
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -191,7 +193,7 @@ class Jobs:
         wanted, read = equal_to(jobs, owner=owner), list[JobRecord]()
         while len(read) < most:
             some = raw(jobs, "id").where(*wanted, jobs.c.id > job).order_by(jobs.c.id).limit(most - len(read))
-            ids = self._database.run(lambda c, some=some: [str(name) for name in c.scalars(some)])
+            ids = self._database.run(partial(_names, wanted=some))
             if not ids:
                 break
             read += sorted(self._read(jobs.c.id.in_(ids)), key=lambda one: one.id)
@@ -256,6 +258,10 @@ class Jobs:
             return tuple(_job(row, curves.get(row["id"], ())) for row in rows)
 
         return self._database.run(work)
+
+
+def _names(connection: sa.Connection, wanted: sa.Select[Any]) -> list[str]:
+    return [str(name) for name in connection.scalars(wanted)]
 
 
 def _job(row: Row, points: Iterable[Row]) -> JobRecord:
