@@ -185,7 +185,7 @@ def test_a_page_reads_below_its_roots_alone(tmp_path, monkeypatch):
         with pytest.raises(PathOutside, match="--root"):
             access.placed(path)
     (tmp_path / "mine" / "loop").symlink_to("loop")
-    for path in ("mine/loop", "mine/a\0b", "mine/\ud800", "~nobody-of-that-name/x", f"mine/{'x' * 5000}"):
+    for path in ("mine/loop", "mine/a\0b", "mine/\ud800", "~nobody-of-that-name/x"):
         with pytest.raises(PathOutside):
             access.placed(path)
     monkeypatch.delenv(access.ROOTS)
