@@ -29,7 +29,7 @@ from recommender.novelty import novel_rows
 from recommender.plan import choose_affordable, choose_plan, plan_unprobed
 from recommender.prior import foresee
 from recommender.probe import CLOSING, MOST_ROWS, probe
-from recommender.race import UNRACED, Race
+from recommender.race import UNRACED, Race, most_finalists
 from recommender.rank import place, rank
 from recommender.results import (
     Baseline,
@@ -149,6 +149,7 @@ def recommend(  # noqa: PLR0913 - each says what is asked, or how it is worked o
         of=sample,
         history=history,
         keep=keep,
+        finalists=None if effort is Effort.THOROUGH else most_finalists(keep),
         constraints=constraints,
         seed=seed,
         progress=progress,

@@ -68,6 +68,8 @@ class Report(Record):
     findings: tuple[Finding, ...]
     quarantined: tuple[str, ...] = ()
     """Where rows and databases lie that were found damaged, now or before, and kept aside."""
+    mendable: int = 0
+    """How many of the findings a repair would mend."""
 
     @property
     def healthy(self) -> bool:
@@ -118,7 +120,7 @@ def check(
         place = Home.find(home)
         finding = Finding(FindingKind.DATABASE, cause.path, cause.why, cause.remedy)
         if not (mend and place.writable) or place.registry is not None:
-            return Report((finding,))
+            return Report((finding,), mendable=int(place.writable and place.registry is None))
         done = _rescue(place)
         zoo = Zoo.open(home, catalog=catalog, mend=False, progress=progress)
         rest = repair(zoo, also=also, progress=progress)
@@ -129,7 +131,9 @@ def check(
 
 def examine(zoo: Zoo, *, also: Sequence[Check] = (), progress: Progress = silent) -> Report:
     """Everything that is wrong; changes nothing."""
-    return Report(tuple(finding for finding, _ in _findings(zoo, also, progress)), _kept_aside(zoo))
+    diagnoses = list(_findings(zoo, also, progress))
+    mendable = sum(mend is not None for _, mend in diagnoses) if zoo.home.writable else 0
+    return Report(tuple(finding for finding, _ in diagnoses), _kept_aside(zoo), mendable)
 
 
 def repair(zoo: Zoo, *, also: Sequence[Check] = (), progress: Progress = silent) -> Report:

@@ -30,7 +30,8 @@ MOST_HEADER = 8 << 20
 
 MOST_STATED = 1_000_000
 """The largest number that a config may state; vocabularies stay below it."""
-_REPEATED = re.compile(r"(?:^|[._])(?:layers|depths?|blocks|stages|repeats)$")
+_REPEATED = re.compile(r"(?:^|[._])(?<!window_)(?:layers|depths?|blocks|stages|repeats)$")
+"""Settings that say how often something is built; ``max_window_layers`` says which layers attend in a window."""
 
 
 def stated(folder: Path, file: str) -> dict[str, Any]:

@@ -27,8 +27,8 @@ from registry.readers.layout import (
     not_items,
     other_files,
     read_parts,
-    readable_endings,
     sampled,
+    unread,
     without_labels,
 )
 from registry.readers.other_tasks import HEAD_BYTES, refuse_other_tasks
@@ -49,6 +49,10 @@ class Caps:
 
 
 _CAPS = Caps()
+_SINGLE = (
+    "A single file is read where it is a zip of a folder, or texts as CSV, TSV, JSON lines or Parquet; else give a "
+    "folder, write one of those, or pass a DataFrame to Sample.from_frame."
+)
 _UTF_8 = 0x800
 _BROKEN = (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, ValueError, ArithmeticError, struct.error)
 """What a damaged directory of members ends in."""
@@ -162,13 +166,14 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     except TransferZooError:
         raise
     except _BROKEN as cause:
-        raise NoItems(path, f"zip that can be opened ({cause})") from cause
+        remedy = "" if path.suffix.lower() == ".zip" else _SINGLE
+        raise NoItems(path, f"zip that can be opened ({cause})", remedy=remedy) from cause
 
 
 def _remedy(others: Counter[str], modality: Modality) -> str:
     if others[".zip"]:
         return "A zip in a zip is not opened: unpack the outer one, and give the folder or one of the zips in it."
-    return readable_endings(modality) if others else ""
+    return unread(others, modality)
 
 
 def _judged(path: Path, infos: Sequence[zipfile.ZipInfo], caps: Caps) -> dict[str, zipfile.ZipInfo]:

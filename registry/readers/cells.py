@@ -27,6 +27,9 @@ _WHOLE = re.compile(r"[+-]?\d+")
 _WHOLE_FLOAT = re.compile(r"([+-]?\d+)\.0*")
 """How pandas writes whole numbers of a column that once had a gap."""
 _ABSENT = frozenset({"nan", "na", "n/a", "none", "null", "<na>", "#n/a"})
+_LIST = re.compile(r"\[.*\]|\{.*\}|\(.*,.*\)", re.DOTALL)
+"""A list as it reads once it was written as text."""
+_COMMA = re.compile(r"[+-]?\d+,\d+")
 _SHOWN = 60
 
 
@@ -102,6 +105,18 @@ class TargetColumn:
             return
         if task is None and whole and all(map(_WHOLE_FLOAT.fullmatch, self.cells)):
             yield f"{self.different} different whole numbers taken for classes; --task regression makes them quantities"
+        there = self.cells - {""}
+        if there and all(map(_LIST.fullmatch, there)):
+            yield (
+                f"labels that read like lists ({shortened(min(there))!r}) are taken for names, each whole: "
+                f"join several labels by {_SEPARATOR}"
+            )
+        if (
+            len(there) > 1
+            and all(_COMMA.fullmatch(cell) or _WHOLE.fullmatch(cell) for cell in there)
+            and (commas := [cell for cell in there if "," in cell])
+        ):
+            yield f"{min(commas)!r} is taken for a class: write quantities with a decimal point"
         if self.absent:
             yield (
                 f"{counted(sum(self.absent.values()), 'row')} whose target reads {', '.join(sorted(self.absent))}: "
@@ -114,14 +129,14 @@ class TargetColumn:
                 yield f"{min(several)!r} is taken for one class: several labels are joined by {_SEPARATOR}"
 
 
-def target_of(path: Path, line: int, cell: str, task: Task, *, whole: bool) -> str:
-    """A cell in the form that rows of the task have everywhere; ``whole``: 1.0 is the class 1."""
+def target_of(path: Path, place: str, cell: str, task: Task, *, whole: bool) -> str:
+    """A cell in the form that rows of the task have everywhere; ``place`` names it; ``whole``: 1.0 is the class 1."""
     if task is Task.MULTI_LABEL:
         names = {name.strip() for name in cell.split(_SEPARATOR)} - {""}
         return _SEPARATOR.join(sorted(map(plain_name, names)))
     if not cell:
         remedy = "Remove the row, or say --task multi-label where no label applies to it."
-        raise BadTable(path, f"line {line}: the cell 'target' is empty", remedy)
+        raise BadTable(path, f"{place}: the cell 'target' is empty", remedy)
     if task is Task.TOKEN_CLASSIFICATION:
         return " ".join(cell.split())
     if task is Task.CLASSIFICATION:
@@ -129,9 +144,9 @@ def target_of(path: Path, line: int, cell: str, task: Task, *, whole: bool) -> s
         return plain_name(float_form[1] if float_form else cell)
     value = _number(cell)
     if value is None or not math.isfinite(value):
-        raise BadTable(path, f"line {line}: {shortened(cell)!r} is no finite number", "Correct it, or remove the row.")
+        raise BadTable(path, f"{place}: {shortened(cell)!r} is no finite number", "Correct it, or remove the row.")
     if abs(value) > LARGEST:
-        raise BadTable(path, f"line {line}: {shortened(cell)} is larger than {LARGEST:g}", "Give it in a larger unit.")
+        raise BadTable(path, f"{place}: {shortened(cell)} is larger than {LARGEST:g}", "Give it in a larger unit.")
     return repr(value)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from registry.errors import NoItems
+from registry.home import is_home
 from registry.modalities import Modality, Reading
 from registry.progress import Phase, Progress, advance, silent
 from registry.readers.layout import (
@@ -27,8 +28,8 @@ from registry.readers.layout import (
     other_files,
     plain_name,
     read_parts,
-    readable_endings,
     sampled,
+    unread,
     without_labels,
 )
 from registry.readers.other_tasks import ANNOTATIONS, HEAD_BYTES, refuse_other_tasks
@@ -142,6 +143,10 @@ class _Listing:
     circles: list[str] = field(default_factory=list)
     """Links to a folder that they lie in, not followed."""
     litter: Counter[str] = field(default_factory=Counter)
+    homes: list[str] = field(default_factory=list)
+    """Folders of registries."""
+    empty: list[str] = field(default_factory=list)
+    """Folders with nothing in them."""
     links: int = 0
     entries: int = 0
     suffixes: frozenset[str] = field(default_factory=known_suffixes)
@@ -203,6 +208,10 @@ class _Listing:
             notes.append(f"{modality.words.count(len(hidden), 'hidden')} passed over ({self._some(hidden)})")
         for name, count in self.litter.items():
             notes.append(f"{counted(count, 'folder')} {name}/ passed over: a system's own")
+        if self.homes:
+            notes.append(f"{counted(len(self.homes), 'folder')} of a registry passed over ({self._some(self.homes)})")
+        if self.empty:
+            notes.append(f"{counted(len(self.empty), 'empty folder')} passed over ({self._some(self.empty)})")
         if self.others:
             notes.append(not_items(self.others, modality.words))
         return tuple(notes)
@@ -219,7 +228,7 @@ class _Listing:
             return "Pass --follow-links (follow_links=True) to read what they lead to, or give that folder itself."
         if self.others and set(self.others) <= {".zip"}:
             return "Give one of the zips, or unpack them: a zip is read by itself, never within another place."
-        return readable_endings(modality) if self.others else ""
+        return unread(self.others, modality)
 
     def _some(self, names: list[str]) -> str:
         shown = [plain_name(name) for name in sorted(names)[:_LISTED]]
@@ -232,8 +241,10 @@ class _Listing:
             below, chain = waiting.pop()
             try:
                 with os.scandir(os.path.join(self.root, below)) as entries:  # noqa: PTH118 - Path is slow for 100,000
+                    hollow = bool(below)
                     for entry in entries:
                         self.entries += 1
+                        hollow = hollow and entry.name.startswith(".")
                         if self.entries > _MOST_ENTRIES:
                             raise NoItems(
                                 self.root,
@@ -243,6 +254,8 @@ class _Listing:
                         name = f"{below}{entry.name}"
                         if not self._goes_deeper(entry, name, home, chain, waiting):
                             yield name
+                    if hollow:
+                        self.empty.append(below)
             except OSError as cause:
                 self.closed.append((plain_name(below) or ".", cause.strerror or str(cause)))
 
@@ -293,6 +306,9 @@ class _Listing:
             return True
         if folder and is_litter(own):
             self.litter[own] += 1
+            return True
+        if folder and is_home(self.root / name):
+            self.homes.append(f"{name}/")
             return True
         return False
 

@@ -35,11 +35,11 @@ __all__ = [
     "other_files",
     "plain_name",
     "read_parts",
-    "readable_endings",
     "role_of",
     "sampled",
     "tabled",
     "truths",
+    "unread",
     "without_labels",
 ]
 
@@ -48,6 +48,7 @@ _ROLES = {
     **dict.fromkeys(("test", "testing", "tst"), "test"),
     **dict.fromkeys(("dev", "eval", "val", "valid", "validation"), "validation"),
 }
+_TABLES = frozenset({".csv", ".json", ".jsonl", ".ndjson", ".parquet", ".tsv"})
 _GENERIC = frozenset(
     {
         "data",
@@ -146,8 +147,14 @@ def not_items(others: Counter[str], words: Words) -> str:
     return f"{what} ignored ({other_files(others)})"
 
 
-def readable_endings(modality: Modality) -> str:
-    """What to do where there are files, and none that is read."""
+def unread(others: Counter[str], modality: Modality) -> str:
+    """What to do where there are files of these endings, and none that is read; nothing where there is none."""
+    if not others:
+        return ""
+    if others[".arrow"]:
+        return "If `datasets` saved it to disk: Sample.from_dataset(datasets.load_from_disk(FOLDER)), or write Parquet."
+    if set(others) <= _TABLES:
+        return "Give one of the tables itself, or call them train and test: train.csv, test.csv, one file a part."
     many = modality.words.many
     return f"{many[0].upper()}{many[1:]} that are read end in {' '.join(sorted(modality.suffixes))}; convert others."
 
@@ -596,7 +603,18 @@ def _at_class(place: Path, trails: _Trails, class_folder: ClassFolder | None, no
             f"classes are the outer folders ({_folders(below)}), not those below them ({_folders(heads)}): "
             "--class-folder inner makes them the inner ones"
         )
+    elif class_folder is None and len(below) > 1 and (far := _far_below(trails)):
+        notes.append(
+            f"classes are the outermost folders ({_folders(below)}), not those deep below them ({_folders(far)})"
+        )
     return trails
+
+
+def _far_below(trails: _Trails) -> set[str]:
+    """Folders more than one level below the outermost ones, where most items lie so deep and parted among several."""
+    chains = Counter(trail[:-1] for trail in trails.values() if len(trail) > 3)
+    parted = len(chains) > len({chain[0] for chain in chains})
+    return {"/".join(chain) for chain in chains} if parted and 2 * chains.total() > len(trails) else set()
 
 
 def _shifted(trails: _Trails, notes: _Notes) -> _Trails:

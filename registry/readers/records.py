@@ -10,14 +10,16 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 
 from registry.cards import Task
 from registry.errors import BadTable, OtherTask, UnknownName, printable
+from registry.home import is_home
 from registry.modalities import Item, Modality, Reading, Undecodable, Words, modalities
 from registry.progress import Progress, silent
 from registry.readers.cells import TargetColumn, shortened, target_of
-from registry.readers.layout import Layout, LayoutPart, counted, plain_name, read_parts, role_of, sampled
+from registry.readers.layout import Layout, LayoutPart, counted, is_litter, plain_name, read_parts, role_of, sampled
 from registry.readers.reservoir import reservoir_sample
 from registry.readers.rows import TOLERATED, Rows, keep_items
 from registry.readers.streams import (
@@ -77,6 +79,12 @@ _NUMBERS = (
     "tabular foundation model is. Where a column holds texts all the same, name it: --text COLUMN --label COLUMN."
 )
 _TAG_THEM = "Write a word and its tag in each line, an empty line behind a sentence."
+_FLATTEN = (
+    "Its cells hold objects: make columns of their fields first (pandas.json_normalize), and write a row for each text."
+)
+_ALIKE = "Give the columns of every part the same names."
+_SPLIT = ("split", "set", "partition", "subset", "part")
+"""Columns that may say of which part a row is."""
 _NAME_THEM = "Name the columns: --text COLUMN --label COLUMN (text=, label= in Python)."
 
 
@@ -135,9 +143,14 @@ def is_records(path: Path) -> bool:
     try:
         if not path.is_dir():
             return is_listed(path) or is_tagged(path)
-        return "train" in _parts(path) and not any(one.is_dir() for one in path.iterdir() if one.name[0] != ".")
+        return "train" in _parts(path) and not any(map(_holds_more, path.iterdir()))
     except (OSError, ValueError):  # a name that is too long, or holds a NUL; a folder that cannot be listed
         return False
+
+
+def _holds_more(entry: Path) -> bool:
+    """Whether what lies beside the parts is a folder that may hold items."""
+    return entry.is_dir() and not (entry.name.startswith(".") or is_litter(entry.name) or is_home(entry))
 
 
 def read_records(  # noqa: PLR0913 - each says how they are read
@@ -356,7 +369,12 @@ def _columns(file: _File, wanted: RecordColumns, *, labelled: bool) -> tuple[Rec
     if labelled and names == [TOKENS] and is_sentences(file.path):
         raise BadTable(file.path, "its lines hold a word and no tag", _TAG_THEM)
     if text is None:
-        raise BadTable(file.path, f"no column is plainly that of the texts among {shown}", _NAME_THEM)
+        rows = [row for _, row in zip(range(_LOOKED_AT), file.rows.values(), strict=False)]
+        nested = any(
+            isinstance(member, dict) for row in rows for cell in row.values() for member in (cell, *_members(cell))
+        )
+        remedy = _FLATTEN if nested else _NAME_THEM
+        raise BadTable(file.path, f"no column is plainly that of the texts among {shown}", remedy)
     others = [name for name in others if name not in {text, text2}]
     label = wanted.label or _first_of(others, LABEL_NAMES) or (others[0] if len(others) == 1 and labelled else None)
     if label is None and labelled:
@@ -366,7 +384,23 @@ def _columns(file: _File, wanted: RecordColumns, *, labelled: bool) -> tuple[Rec
     if not labelled:
         new.pop("label", None)
     listed = ", ".join(f"{name!r} as {role}" for role, name in new.items())
-    return columns, [f"{file.path.name}: column {listed}"] if new else []
+    notes = [f"{file.path.name}: column {listed}"] if new else []
+    if not labelled:
+        return columns, notes
+    if "label" in new and any(row.get(str(label)) == label for row in file.rows.values()):
+        notes.append(f"{file.path.name}: its first line is taken for headings, and {label!r} of it is a label, too")
+    return columns, [*notes, *_of_parts(file, [name for name in others if name not in columns.named.values()])]
+
+
+def _of_parts(file: _File, names: Sequence[str]) -> list[str]:
+    """A note where a column that is not used says which rows are to train on, and which to test on."""
+    for name in names:
+        if str(name).strip().lower() in _SPLIT:
+            cells = {str(row.get(name)) for row in file.rows.values()}
+            if len(cells) > 1 and all(map(role_of, cells)):
+                shown = ", ".join(sorted(cells))
+                return [f"column {name!r} ({shown}) is not used: write its parts to train.csv and test.csv for that"]
+    return []
 
 
 def _refuse_twice(path: Path, wanted: RecordColumns) -> None:
@@ -504,6 +538,10 @@ def _table(files: Mapping[str, _File], chosen: RecordColumns, task: Task | None,
         BadTable: a cell is no label, or labels are of several kinds, or a row has no group.
     """
     rows = [(file, number, record) for file in files.values() for number, record in file.rows.items()]
+    for file in files.values() if labelled else ():
+        if chosen.text not in file.names:
+            trained = files["train"].path.name
+            raise BadTable(file.path, f"it has no column {chosen.text!r}, where {trained} has its texts", _ALIKE)
     cells = {
         file.row_name(number): _label(file.path, number, record.get(chosen.label) if chosen.label else None)
         for file, number, record in rows
@@ -555,7 +593,7 @@ def _labels(path: Path, cells: Mapping[str, "_Cell"], task: Task | None) -> tupl
     for name, cell in there.items():
         text = cell.text or ""
         if text not in known:
-            known[text] = target_of(path, int(name.rpartition(":")[2]), text, kind, whole=whole)
+            known[text] = target_of(path, f"row {name}", text, kind, whole=whole)
         labels[name] = known[text]
     return labels, kind, list(column.doubts(kind, task))
 
@@ -573,15 +611,15 @@ def _label(path: Path, number: int, value: object) -> _Cell:
     match value:
         case None:
             return _Cell(None)
-        case float() if math.isnan(value):
+        case float() | Decimal() if math.isnan(value):
             return _Cell(None)
         case str():
             text = value.strip()
             return _Cell(text, "text" if text and path.suffix.lower() not in {".csv", ".tsv"} else "", "|" in text)
         case bool():
             return _Cell(str(value), "truth value")
-        case int() | float():
-            return _Cell(str(value), "number")
+        case int() | float() | Decimal():
+            return _Cell(f"{value:f}" if isinstance(value, Decimal) else str(value), "number")
         case list() | tuple() if all(isinstance(name, str | int) and "|" not in str(name) for name in value):
             return _Cell("|".join(map(str, value)), "list", several=True)
     why = f"row {number} has {shortened(repr(value))} as its label"

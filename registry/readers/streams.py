@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 from registry.errors import BadTable
@@ -28,6 +29,9 @@ _LONGEST = 1 << 27
 _SIGNS = ",;\t|"
 _MOST_LINES = 1000
 """Lines of a row with too few cells or too many, beyond which it is several rows behind a quote that was not closed."""
+_END = "\0end"
+"""What is read behind the last line of a CSV: a row of its own, unless a quote is open there."""
+_QUOTES = "Double the quotes inside cells, and quote the cells that have them."
 _ESCAPED, _BEYOND_ASCII = re.compile("[\udc80-\udcff]"), re.compile("[^\x00-\x7f]")
 _MARKS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig"))
 _DOCUMENT = "-DOCSTART-"
@@ -127,17 +131,27 @@ def _of_csv(path: Path, encoding: str) -> Iterator[tuple[int, TableRecord]]:
             first = file.readline()
             sign = "\t" if path.suffix.lower() == ".tsv" else max(_SIGNS, key=first.count)
             file.seek(0)
-            rows = csv.reader(file, delimiter=sign)
-            heading, line = _heading(path, next(rows, [])), rows.line_num
+            rows = csv.reader(chain(file, [_END]), delimiter=sign)
+            headings = next(rows)
+            if headings == [_END]:
+                return
+            if headings and headings[-1].endswith(_END):
+                raise BadTable(path, "a quote of its first line is never closed", _QUOTES)
+            heading, line = _heading(path, headings), rows.line_num
             for number, cells in enumerate(rows, start=1):
                 began, line = line, rows.line_num
+                if cells == [_END]:
+                    return
+                if cells and cells[-1].endswith(_END):
+                    raise BadTable(path, f"a quote that opens behind line {began:,} is never closed", _QUOTES)
                 if len(cells) == len(heading):
                     yield number, dict(zip(heading, cells, strict=True))
                 elif line - began > _MOST_LINES:
                     quote = f"a quote that opens behind line {began:,} closes {line - began:,} lines later"
-                    raise BadTable(path, quote, "Double the quotes inside cells, and quote the cells that have them.")
+                    raise BadTable(path, quote, _QUOTES)
                 elif cells:
-                    why = ValueError(f"{counted(len(cells), 'cell')} where the headings are {len(heading)}")
+                    over = f" of lines {began + 1:,} to {line:,}" if line - began > 1 else ""
+                    why = ValueError(f"{counted(len(cells), 'cell')}{over} where the headings are {len(heading)}")
                     yield number, {"": why, **dict(zip(heading, cells, strict=False))}
     except csv.Error as cause:
         raise BadTable(path, str(cause), "Save it as CSV once more.") from cause

@@ -190,7 +190,7 @@ def _targets(table: LabelTable, rows: Iterator[_Row]) -> Iterator[_Row]:
         if cell not in known:
             if len(known) == MOST_CELLS:
                 known.clear()
-            known[cell] = target_of(table.path, line, cell, table.task, whole=table.whole)
+            known[cell] = target_of(table.path, f"line {line}", cell, table.task, whole=table.whole)
         yield line, file, known[cell]
 
 

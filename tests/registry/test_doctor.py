@@ -92,6 +92,7 @@ def test_a_sketch_that_was_changed_comes_back(zoo):
 def test_an_outcome_that_was_changed_is_set_aside_and_the_others_stay(zoo):
     zoo.record(an_outcome("o2"))
     edit(zoo, "UPDATE outcomes SET card = replace(card, '0.75', '0.99') WHERE id = 'o1'")
+    assert examine(zoo).mendable == 1
     assert repair(zoo).healthy
     assert [outcome.id for outcome in zoo.history()] == ["o2"]
 
@@ -159,6 +160,7 @@ def test_a_checkpoint_that_moved_or_changed_is_named_and_left_alone(zoo, catalog
     (finding,) = repair(zoo).findings
     assert (finding.kind, finding.subject, finding.done) == (FindingKind.CHECKPOINT, "mean-color", "")
     assert "not those that were registered" in finding.what
+    assert examine(zoo).mendable == 0
     weights.unlink()
     assert "cannot be read" in examine(zoo).findings[0].what or "does not exist" in examine(zoo).findings[0].what
     (catalog / "seedlings/mean-color").rename(catalog / "seedlings/elsewhere")

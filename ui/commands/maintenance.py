@@ -13,7 +13,7 @@ from recommender.runs.folder import run_folders
 from registry import doctor as rooms
 from registry.errors import UnknownName
 from registry.zoo import Zoo
-from ui import render, serving
+from ui import completion, render, serving
 from ui.context import CommandContext, HomeOption, JsonOption, command_context
 from ui.sign_in import SignIn, read_sign_in
 from ui.terminal import console, print_json, print_next, silence_libraries
@@ -41,7 +41,7 @@ def doctor(
         report = rooms.check(home, mend=repair, also=(recovery.findings, recovery.tracking_findings), progress=progress)
     terminal = errors if json else console()
     terminal.print(render.doctor_report(report.to_dict()))
-    if not (repair or report.healthy):
+    if report.mendable and not repair:
         print_next(terminal, [render.command("doctor", "--repair", home=home)])
     if json:
         print_json(report.to_dict())
@@ -79,7 +79,12 @@ def picker(
 
 def open_page(
     name: Annotated[
-        str, typer.Argument(metavar="ID", help="Of advice, a run or a job; or the name of a checkpoint or a domain.")
+        str,
+        typer.Argument(
+            metavar="ID",
+            help="Of advice, a run or a job; or the name of a checkpoint or a domain.",
+            autocompletion=completion.page_ids,
+        ),
     ],
     port: PortOption = 8501,
     browser: BrowserOption = True,

@@ -3,7 +3,7 @@
 Runs of letters are Broder's shingles ("On the resemblance and containment of documents", 1997); of their sums of
 hashed signs Charikar's SimHash ("Similarity estimation techniques from rounding algorithms", 2002) keeps the signs.
 Here the sums are kept, so that the cosine of two is about that of the two sets. Unicode is composed (NFC) and white
-space folded first: written anew so, a text is the same.
+space folded first, and case: written anew so, a text is the same.
 """
 
 import unicodedata
@@ -27,7 +27,7 @@ def fingerprints_of(texts: Sequence[str]) -> Float[np.ndarray, "n d"]:
     """Unit vectors; zero where there are next to no letters."""
     vectors = np.zeros((len(texts), _WIDTH), np.float32)
     for row, text in enumerate(texts):
-        runs = _runs(folded(text[:_MOST]))
+        runs = _runs(folded(text[:_MOST]).casefold())
         signs = 1.0 - 2.0 * (runs >> np.uint64(63)).astype(np.float64)
         places = (runs % np.uint64(_WIDTH)).astype(np.int64)
         summed = np.bincount(places, signs, _WIDTH)

@@ -83,7 +83,7 @@ def item_of_cells(name: str, cells: Sequence[object]) -> TextItem | Undecodable:
     texts, kinds = [], dict[str, None]()
     for cell in cells:
         if not isinstance(cell, str):
-            return Undecodable("it holds no text" if _is_absent(cell) else f"a {type(cell).__name__}, no text")
+            return Undecodable("it holds no text" if _is_absent(cell) else f"{type(cell).__name__} instead of a text")
         decoding = kept(cell, ())
         if isinstance(decoding, Undecodable):
             return decoding

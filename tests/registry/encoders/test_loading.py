@@ -272,6 +272,12 @@ def test_what_cannot_be_opened_here_is_said(folder, values, why):
         inspect(folder)
 
 
+def test_a_number_of_layers_that_are_not_built_is_no_reason(folder):
+    plain = inspect(folder).parameters
+    change(folder, max_window_layers=10**5)
+    assert inspect(folder).parameters == plain
+
+
 def test_a_config_that_is_no_json_is_said(folder):
     (folder / "config.json").write_text("{")
     with pytest.raises(Unsupported, match=r"config\.json cannot be read"):

@@ -148,3 +148,14 @@ def test_seats_are_never_more_than_asked_or_there(most):
     assert sum(seats.values()) == min(most, 113)
     assert all(0 <= seats[name] <= counts[name] for name in counts)
     assert most < 4 or all(seats.values())
+
+
+def test_empty_folders_registries_and_classes_far_above_the_items_are_noted(tmp_path):
+    draw_folder(tmp_path, {"cat/x/a": 2, "cat/x/b": 2, "dog/y/c": 2, "home/runs": 2})
+    (tmp_path / "void").mkdir()
+    (tmp_path / "home" / "registry.db").touch()
+    rows = read_folder(tmp_path, limit=99)
+    assert set(rows.labels) == {"cat", "dog"}
+    assert "1 empty folder passed over (void/)" in rows.notes
+    assert "1 folder of a registry passed over (home/)" in rows.notes
+    assert any("not those deep below them (cat/x/a/, cat/x/b/, dog/y/c/)" in note for note in rows.notes)

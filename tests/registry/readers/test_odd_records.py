@@ -4,14 +4,16 @@ import csv
 import json
 import re
 import resource
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from recommender.baseline import RawRows
+from registry.cards import Task
 from registry.encoders.loading import load_network
-from registry.errors import BadTable
+from registry.errors import BadTable, NoItems
 from registry.readers.records import RecordColumns, is_records, read_records
 from registry.sample import Sample
 from tests.registry.modalities.text.nets import save
@@ -50,7 +52,7 @@ def test_bytes_that_even_windows_1252_does_not_have_cost_a_letter(tmp_path):
 def test_a_quote_that_is_never_closed_is_named_by_its_line_and_swallows_nothing(tmp_path):
     rows = [f"text number {row},{'ab'[row % 2]}\n" for row in range(3000)]
     (tmp_path / "a.csv").write_text("text,label\n" + "".join([*rows[:1200], '"no end,a\n', *rows[1200:]]))
-    with pytest.raises(BadTable, match=r"opens behind line 1,201 closes 1,801 lines later"):
+    with pytest.raises(BadTable, match=r"opens behind line 1,201 is never closed"):
         read_records(tmp_path / "a.csv", limit=9999)
 
 
@@ -133,3 +135,75 @@ def test_a_file_that_cannot_be_told_apart_is_refused_by_what_is_wrong_with_it(na
     (tmp_path / name).write_text(content)
     with pytest.raises(BadTable, match=re.escape(why)):
         Sample.from_folder(tmp_path / name, text="text" if columns else None, **columns)
+
+
+def test_a_quote_left_open_near_the_end_takes_no_row_with_it(tmp_path):
+    rows = [f"text number {row},{'ab'[row % 2]}\n" for row in range(30)]
+    (tmp_path / "a.csv").write_text("text,label\n" + "".join([*rows[:20], '"no end,a\n', *rows[20:]]))
+    with pytest.raises(BadTable, match=r"opens behind line 21 is never closed"):
+        read_records(tmp_path / "a.csv", limit=99)
+    (tmp_path / "a.csv").write_text('text,"label\n' + "".join(rows))
+    with pytest.raises(BadTable, match=r"quote of its first line is never closed"):
+        read_records(tmp_path / "a.csv", limit=99)
+
+
+def test_labels_that_mean_something_else_than_classes_are_noted(tmp_path):
+    texts = [f"text number {row}" for row in range(12)]
+    lists = write(tmp_path / "lists.csv", [(text, ("['a', 'b']", "['a']")[row % 2]) for row, text in enumerate(texts)])
+    assert any("read like lists" in note for note in read_records(lists, limit=99).notes)
+    commas = write(tmp_path / "commas.csv", [(text, f"{row},5") for row, text in enumerate(texts)])
+    assert any("decimal point" in note for note in read_records(commas, limit=99).notes)
+    plain = write(tmp_path / "plain.csv", [(text, "ab"[row % 2]) for row, text in enumerate(texts)])
+    assert read_records(plain, limit=99).notes == ()
+
+
+def test_decimals_of_parquet_are_quantities(tmp_path):
+    frame = pd.DataFrame({"text": [f"text {row}" for row in range(9)], "label": [Decimal(row) / 4 for row in range(9)]})
+    frame.to_parquet(tmp_path / "a.parquet")
+    rows = read_records(tmp_path / "a.parquet", limit=99)
+    assert rows.task == Task.REGRESSION
+    assert [float(label) for label in rows.labels] == [row / 4 for row in range(9)]
+
+
+def test_a_column_of_parts_and_headings_that_are_a_row_are_noted(tmp_path):
+    table = pd.DataFrame({"text": list("stuvwxyz"), "label": list("ab" * 4), "split": ["train", "test"] * 4})
+    table.to_csv(tmp_path / "a.csv", index=False)
+    assert any("'split' (test, train) is not used" in note for note in read_records(tmp_path / "a.csv", limit=99).notes)
+    (tmp_path / "b.csv").write_text("".join(f"some words {row},{'ab'[row % 2]}\n" for row in range(8)))
+    assert any("first line is taken for headings" in note for note in read_records(tmp_path / "b.csv", limit=99).notes)
+
+
+def test_a_test_part_with_other_columns_is_refused_by_name(tmp_path):
+    write(tmp_path / "train.csv", [(f"text {row}", "ab"[row % 2]) for row in range(8)])
+    (tmp_path / "test.csv").write_text(
+        "sentence,class\n" + "".join(f"test {row},{'ab'[row % 2]}\n" for row in range(4))
+    )
+    with pytest.raises(BadTable, match=r"test\.csv: it has no column 'text', where train\.csv has its texts"):
+        read_records(tmp_path, limit=99)
+
+
+def test_a_registry_beside_the_parts_is_no_data(tmp_path):
+    for part, rows in (("train", range(6)), ("test", range(6, 9))):
+        (tmp_path / f"{part}.conll").write_text("".join(f"EU{row} B-ORG\nsays O\n\n" for row in rows))
+    (tmp_path / "home").mkdir()
+    assert not is_records(tmp_path)
+    (tmp_path / "home" / "registry.db").touch()
+    assert is_records(tmp_path)
+    assert len(read_records(tmp_path, limit=99).items) == 6
+
+
+def test_objects_in_cells_and_files_of_other_kinds_have_a_remedy(tmp_path):
+    (tmp_path / "a.jsonl").write_text("".join(f'{{"data": {{"text": "words {row}"}}}}\n' for row in range(4)))
+    with pytest.raises(BadTable) as nested:
+        read_records(tmp_path / "a.jsonl", limit=99)
+    assert "json_normalize" in nested.value.remedy
+    (tmp_path / "a.xlsx").write_bytes(b"no table")
+    with pytest.raises(NoItems) as sheet:
+        Sample.from_folder(tmp_path / "a.xlsx")
+    assert "Sample.from_frame" in sheet.value.remedy
+    for file, said in (("one.csv", "train.csv"), ("data.arrow", "load_from_disk")):
+        (tmp_path / file[:3]).mkdir()
+        (tmp_path / file[:3] / file).write_text("")
+        with pytest.raises(NoItems) as folder:
+            Sample.from_folder(tmp_path / file[:3])
+        assert said in folder.value.remedy

@@ -143,3 +143,9 @@ def test_a_checkpoint_tells_how_many_texts_it_cuts_and_how_much_of_them():
 def test_a_text_of_many_thousand_words_is_counted_whole():
     network = _network(16)
     assert network.tokenization.length(" ".join(["the"] * 20_000)) == 20_002
+
+
+def test_a_test_text_in_capitals_is_much_like_the_training_text():
+    held_out = ([text.upper() for text in ENGLISH], [*"ababa"])
+    sample = _sample([*ENGLISH, *GERMAN], [*"ab" * 5], test=held_out)
+    assert sample.health.near_leaked == len(ENGLISH)
