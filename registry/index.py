@@ -160,7 +160,8 @@ class DomainIndex:
             DiskFull: there is no room; nothing is left of it.
         """
         numbers, vectors = self.numbers, self.vectors
-        parts = [numbers, *(vectors[start : start + _ADDED_AT_ONCE] for start in range(0, len(self), _ADDED_AT_ONCE))]
+        starts = range(0, len(self), _ADDED_AT_ONCE)
+        parts = [numbers.data, *(vectors[start : start + _ADDED_AT_ONCE].data for start in starts)]
         sum_of_all = 0
         for part in parts:
             sum_of_all = zlib.crc32(part, sum_of_all)
