@@ -896,8 +896,8 @@ def _published(outcomes: Sequence[Outcome]) -> list[Case]:
         merged: dict[str, dict[str, object]] = {}
         for one in rows:
             merged[_key(one)] = {**one.conditions, **merged.get(_key(one), {})}
-        for size in dict.fromkeys(one.rows_train for one in rows):
-            bout = [one for one in rows if one.rows_train == size]
+        for drawn in dict.fromkeys(_drawn(one) for one in rows):
+            bout = [one for one in rows if _drawn(one) == drawn]
             standings = {
                 _key(one): _standing(_key(one), {**merged[_key(one)], "probe": one.conditions["probe"]})
                 for one in reversed(bout)
@@ -910,6 +910,11 @@ def _published(outcomes: Sequence[Outcome]) -> list[Case]:
             cases = (_published_case(one, family, standings, features, heads.get(_key(one))) for one in bout)
             cases_of_table += [case for case in cases if case is not None]
     return cases_of_table
+
+
+def _drawn(one: Outcome) -> tuple[int, object]:
+    """How many rows, of which draw from the sample."""
+    return one.rows_train, one.conditions.get("draw")
 
 
 def _key(one: Outcome) -> str:

@@ -21,6 +21,7 @@ from recommender.fusion import (
     kind_of,
     log_odds,
 )
+from registry.cards import Metric, Origin, Outcome, Task
 from registry.catalog import read_catalog
 from registry.home import catalog_folder
 
@@ -244,6 +245,26 @@ def test_candidates_stand_beside_one_another_within_their_body_and_between_bodie
     assert "domain" not in c
     assert c["body"] > 0 > a["body"] == pytest.approx(b["body"])
     assert candidates.case("nobody", "lp-ft", Kind.TRAINING, 100, 5) is None
+
+
+def test_rows_of_another_draw_have_their_own_probes_heads_and_rivals():
+    known = {"family": "f", "classes": 4.0, "no_transfer": 0.4}
+    first, second = ({**known, "probe": probe, "head": probe} for probe in (0.5, 0.7))
+    outcomes = [
+        published("a", {**first, "body": "small", "neighbors": 0.4}),
+        published("b", {**first, "body": "small", "neighbors": 0.6}),
+        published("a", {**second, "draw": 1.0, "epochs": 20.0}),
+    ]
+    a, b, again = Fusion.of(outcomes).cases
+    assert [(case.anchor, case.head) for case in (a, b, again)] == [(0.5, 0.5), (0.5, 0.5), (0.7, 0.7)]
+    assert a.features["neighbors"] == pytest.approx(-b.features["neighbors"])
+    assert a.features["neighbors"] < 0 == again.features["neighbors"]
+    assert again.body == "small"
+
+
+def published(name, conditions):
+    of = ("lp-ft", "digest", "sample", Task.CLASSIFICATION, Metric.ACCURACY, 0.8, None, 600, 1000, 1.0)
+    return Outcome(str(conditions), name, *of, Origin.PUBLISHED, "", conditions={"weights": name, **conditions})
 
 
 @pytest.mark.slow

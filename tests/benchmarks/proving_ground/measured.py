@@ -2,14 +2,17 @@
 
 Writes catalog/outcomes/measured.csv, or a table of its own for another modality: one row a cell, with what was known of
 the pair before. Of probes only those of the block that a plan reads, on the most rows, are taken. To the cells of
-images come the tunings of `recipes.csv` by the plain recipes of 5 and 20 epochs. *No transfer*, on the plainest raw
-features, is cross-validated anew, and the nearness is the share of the registry's own domain pairs that lie farther
-apart. `head` is what a head on the same block and rows scored on the same test part; where a recipe was tried on rows
-of which no probe was cross-validated, it stands for the probe too.
+images come the tunings of `recipes.csv` by the plain recipes of 5 and 20 epochs, where no cell has the same. `draw` is
+the seed of rows that were drawn later. *No transfer*, on the plainest raw features, is cross-validated of rows that the
+table does not have yet, for earlier draws cannot be repeated on every set; the nearness is the share of the registry's
+own domain pairs that lie farther apart. `head` is what a head on the same block and rows scored on the same test part;
+where a recipe was tried on rows of which no probe was cross-validated, it stands for the probe too. Where the table
+would be too large, a training gives way to a longer one of the same pair and rows.
 """
 
 import argparse
 import csv
+import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,10 +37,9 @@ from tests.benchmarks.proving_ground.cells import (
     read_outcomes,
     read_scores,
 )
-from tests.benchmarks.proving_ground.design import TUNED_EPOCHS
 from tests.benchmarks.proving_ground.targets import FAMILIES, GROUNDS, IMAGES, Ground, sets_of
 
-__all__ = ["rows_of"]
+__all__ = ["longest", "rows_of"]
 
 RECIPES = {"5 epochs": 5, "20 epochs": 20}
 """Of the recipes those that differ from cells in nothing but their epochs."""
@@ -48,6 +50,7 @@ COLUMNS = (
     "sample_name",
     "family",
     "strategy",
+    "draw",
     "rows_train",
     "rows_test",
     "classes",
@@ -60,8 +63,13 @@ COLUMNS = (
     "head",
     "score",
 )
+MOST_BYTES = 100_000
+"""Of the table: where it would be larger, trainings give way to longer ones of the same pair and rows."""
 _OF_SAMPLE, _OF_PAIR, _OF_ROWS = ("family",), ("body", "neighbors", "hscore", "nearer"), ("head",)
 Row = Mapping[str, object]
+Rows = tuple[str, int, int]
+"""A target, most rows and a seed."""
+Facts = Mapping[Rows, tuple[int, float]]
 
 
 @dataclass(frozen=True)
@@ -78,18 +86,18 @@ def rows_of(
     results: Mapping[int, Result],
     scores: Mapping[tuple[int, str, str], Figure],
     recipes: Sequence[Mapping[str, str]],
-    facts: Mapping[tuple[str, int], tuple[int, float]],
+    facts: Facts,
     bodies: Mapping[str, str],
     pairs: np.ndarray,
     ground: Ground = IMAGES,
 ) -> Iterator[Row]:
-    """The rows of the table. ``facts`` are classes and cross-validated *no transfer* by target and most rows.
+    """The rows of the table. ``facts`` are classes and cross-validated *no transfer* by target, most rows and seed.
 
     ``bodies`` name what checkpoints of one body share, by their group; ``pairs`` are the distances of the registry's
     own domain pairs.
     """
     known = _pairs(design, scores, pairs)
-    probes = {(c.weights, c.target, c.rows): c for c in design if c.strategy == "block-probe" and c.cell in results}
+    probes = {_drawn(c): c for c in design if c.strategy == "block-probe" and c.cell in results}
     for cell in design:
         if cell.cell not in results or cell.strategy in {NO_TRANSFER, "linear-probe"}:
             continue
@@ -98,26 +106,30 @@ def rows_of(
         result = results[cell.cell]
         name = {"block-probe": "linear-probe"}.get(cell.strategy, cell.strategy)
         probe = None if name == "scratch" else float(json.loads(result.conditions)["probe"])
-        same = probes.get((cell.weights, cell.target, cell.rows)) if cell.epochs and name != "scratch" else None
+        same = probes.get(_drawn(cell)) if cell.epochs and name != "scratch" else None
         head = None if same is None else results[same.cell].accuracy
         of = known, facts, bodies, results
         yield _row(cell, name, cell.epochs, probe, head, result.accuracy, result.rows_train, *of)
-    tuned = {(c.weights, c.target, c.rows) for c in design if c.strategy == "lp-ft" and c.cell in results}
+    tuned = {(c.weights, c.target, c.rows, c.epochs) for c in design if c.strategy == "lp-ft" and c.cell in results}
     by_name = {(c.checkpoint, c.target): c for c in probes.values() if c.rows == ground.probe_rows}
     for tried in recipes:
         most = by_name.get((tried["checkpoint"], tried["target"]))
         rows, epochs = int(tried["rows"]), RECIPES.get(tried["recipe"])
-        if most is None or epochs is None or (most.target, rows) not in facts:
+        if most is None or epochs is None or (most.target, rows, most.seed) not in facts:
             continue
-        key = (most.weights, most.target, rows)
-        if epochs == TUNED_EPOCHS and key in tuned:
+        if (most.weights, most.target, rows, epochs) in tuned:
             continue
-        cell = probes.get(key)
+        again = Cell(**{**vars(most), "rows": rows})
+        cell = probes.get(_drawn(again))
         probe = float(tried["probe"]) if cell is None else float(json.loads(results[cell.cell].conditions)["probe"])
         head = float(tried["probe"]) if cell is None else results[cell.cell].accuracy
-        again = Cell(**{**vars(most), "rows": rows})
         score = float(tried["accuracy"])
         yield _row(again, "lp-ft", epochs, probe, head, score, rows, known, facts, bodies, results, most.cell)
+
+
+def _drawn(cell: Cell) -> tuple[str, str, int, int]:
+    """A pair and its rows."""
+    return cell.weights, cell.target, cell.rows, cell.seed
 
 
 def _row(  # noqa: PLR0917 - a row has as many parts
@@ -129,12 +141,12 @@ def _row(  # noqa: PLR0917 - a row has as many parts
     score: float,
     rows: int,
     known: Mapping[tuple[str, str], _Pair],
-    facts: Mapping[tuple[str, int], tuple[int, float]],
+    facts: Facts,
     bodies: Mapping[str, str],
     results: Mapping[int, Result],
     tested: int | None = None,
 ) -> Row:
-    classes, raw = facts[cell.target, cell.rows]
+    classes, raw = facts[cell.target, cell.rows, cell.seed]
     pair = known.get((cell.weights, cell.target), _Pair())
     bare = strategy == "scratch"
     return {
@@ -144,6 +156,7 @@ def _row(  # noqa: PLR0917 - a row has as many parts
         "sample_name": cell.target,
         "family": cell.family,
         "strategy": strategy,
+        "draw": cell.seed or "",
         "rows_train": rows,
         "rows_test": results[tested or cell.cell].rows_test,
         "classes": classes,
@@ -167,7 +180,7 @@ def _once(rows: Iterable[Row]) -> Iterator[Row]:
         for columns, of in (
             (_OF_SAMPLE, ("sample_name",)),
             (_OF_PAIR, (*of_pair, *(["strategy"] if row["strategy"] == "scratch" else []))),
-            (_OF_ROWS, (*of_pair, "rows_train")),
+            (_OF_ROWS, (*of_pair, "draw", "rows_train")),
         ):
             key = (columns, *(row[name] for name in of))
             if key in stated and row["strategy"] != "scratch":
@@ -177,8 +190,47 @@ def _once(rows: Iterable[Row]) -> Iterator[Row]:
         yield {name: "" if name in empty else value for name, value in row.items()}
 
 
+def longest(rows: Sequence[Row]) -> list[Row]:
+    """The rows but trainings beside longer ones of the same weights, or body, by the same strategy on as many rows."""
+    most: dict[tuple[object, ...], int] = {}
+    for row in rows:
+        key = _trained(row)
+        most[key] = max(most.get(key, 0), int(str(row["epochs"] or 0)))
+    return [row for row in rows if int(str(row["epochs"] or 0)) == most[_trained(row)]]
+
+
+def _trained(row: Row) -> tuple[object, ...]:
+    return tuple(row[name] for name in ("weights", "body", "sample_name", "strategy", "rows_train"))
+
+
+def _written(rows: Sequence[Row], own: Mapping[str, str]) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, (*own, *COLUMNS), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({**own, **row} for row in _once(rows))
+    return text.getvalue()
+
+
+def _facts_of(path: Path, sizes: Mapping[Rows, int]) -> dict[Rows, tuple[int, float]]:
+    """What a table has of these rows already; ``sizes`` are how many they came to."""
+    if not path.exists():
+        return {}
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    known = {
+        (row["sample_name"], int(row["rows_train"]), int(row.get("draw") or 0)): (
+            int(row["classes"]),
+            float(row["no_transfer"]),
+        )
+        for row in rows
+    }
+    came_to = {of: (of[0], count, of[2]) for of, count in sizes.items()}
+    return {of: known[rows] for of, rows in came_to.items() if rows in known}
+
+
 def _short(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
+    """Four digits at most, and none that says nothing."""
+    return "" if value is None else f"{value:.4f}".rstrip("0").rstrip(".").removeprefix("0") or "0"
 
 
 def _pairs(
@@ -235,26 +287,33 @@ def main() -> None:
     if ground is IMAGES:
         with (HERE.parent / "recipes.csv").open(newline="") as file:
             tried = list(csv.DictReader(file))
-    sizes = {(c.target, c.rows) for c in design if c.cell in results and c.strategy != NO_TRANSFER}
-    facts = {}
-    for target, rows in sorted(sizes | {(row["target"], int(row["rows"])) for row in tried}):
+    path = catalog_folder() / "outcomes" / ("measured.csv" if ground is IMAGES else f"measured_{ground.modality}.csv")
+    sizes = {
+        (c.target, c.rows, c.seed): results[c.cell].rows_train
+        for c in design
+        if c.cell in results and c.strategy != NO_TRANSFER
+    }
+    most = {target: rows for (target, asked, _), rows in sizes.items() if asked == ground.probe_rows}
+    asked = {(row["target"], int(row["rows"]), 0) for row in tried if row["target"] in most}
+    sizes = {of: min(of[1], most[of[0]]) for of in asked} | sizes
+    facts = _facts_of(path, sizes)
+    for target, rows, seed in sorted({*sizes} - {*facts}):
         if target in FAMILIES:
-            train = bench.rows_of(target, rows, 0).train
-            facts[target, rows] = len(train.classes), baseline(train, folds=train.folds(seed=0)).plain
+            train = bench.rows_of(target, rows, seed).train
+            facts[target, rows, seed] = len(train.classes), baseline(train, folds=train.folds(seed=seed)).plain
     zoo = Zoo.open(bench.home.root)
     sketches = [s for domain in zoo.domains(ground.modality) if (s := zoo.sketch(domain.name)) is not None]
     pairs = np.array([float(((a.embedding - b.embedding) ** 2).sum()) for a, b in combinations(sketches, 2)])
     scores, bodies = read_scores(folder / "scores.csv"), _bodies(design, bench)
     rows = rows_of(design, results, scores, tried, facts, bodies, pairs, ground)
     kept = (row for row in rows if requested.strategies is None or row["strategy"] in requested.strategies)
-    table = _once(sorted(kept, key=lambda row: row["strategy"] != "linear-probe"))
+    table = sorted(kept, key=lambda row: row["strategy"] != "linear-probe")
     own: dict[str, str] = {} if ground is IMAGES else {"modality": ground.modality}
-    path = catalog_folder() / "outcomes" / ("measured.csv" if ground is IMAGES else f"measured_{ground.modality}.csv")
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, (*own, *COLUMNS), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({**own, **row} for row in table)
-    print(f"{path}: {path.stat().st_size:,} bytes")
+    text = _written(table, own)
+    if len(text) > MOST_BYTES:
+        text = _written(longest(table), own)
+    path.write_text(text)
+    print(f"{path}: {len(text):,} bytes")
 
 
 if __name__ == "__main__":

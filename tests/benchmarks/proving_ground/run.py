@@ -129,7 +129,8 @@ def _cells(requested: argparse.Namespace, bench: Bench, tables: Tables, deadline
     while time.monotonic() < deadline:
         left = [cell for cell in missing_cells(tables) if cell.cell not in skipped]
         wanted = (c for c in left if requested.only in (None, c.strategy) and requested.rows in (None, c.rows))
-        cell = next(wanted, None)
+        names = requested.checkpoints
+        cell = next((c for c in wanted if names is None or c.checkpoint in names), None)
         if cell is None:
             return
         with claimed(cell, requested.cache) as ours:
@@ -198,6 +199,7 @@ def main() -> None:
     parser.add_argument("--figures", action="store_true", help="no cells: scores, distances and advice alone")
     parser.add_argument("--anew", nargs="+", choices=sorted(scores), help="scores whose code has changed, these alone")
     parser.add_argument("--only", default=None, help="one strategy")
+    parser.add_argument("--checkpoints", nargs="+", help="cells of these alone")
     parser.add_argument("--rows", type=int, default=None, help="cells of so many rows alone")
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--data", type=Path, default=Path(".cache/data"), help="where the image sets are unpacked")
