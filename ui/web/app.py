@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from http import HTTPStatus
@@ -42,7 +42,7 @@ _PROBLEMS: Mapping[int | str, dict[str, Any]] = {
 }
 _PAGE = 100
 _MOST_READ = 2000
-"""Cards that are read for a page at most."""
+"""Records that are read for a page at most."""
 _LOOK_EVERY = 1.0
 """Seconds."""
 _PREDICTING = Semaphore(1)
@@ -106,9 +106,14 @@ class _Service:
                 raise UnknownName("job", name, ())
             return job
 
-    def jobs(self, key: ApiKey) -> tuple[JobRecord, ...]:
-        """A key's own jobs, an administrator's all."""
-        return self.zoo.jobs.list(owner=None if key.permits(Scope.ADMIN) else key.id)
+    def jobs_after(self, key: ApiKey, name: str, most: int) -> tuple[JobRecord, ...]:
+        """The first so many of a key's own jobs, an administrator's of all, whose ids come after one."""
+        return self.zoo.jobs.after(name, most, owner=None if key.permits(Scope.ADMIN) else key.id)
+
+    def runs_after(self, name: str, most: int) -> tuple[RunFolder, ...]:
+        """The first so many runs whose ids come after one; none of them is read."""
+        runs = [run for run in run_folders(self.zoo.home) if run.id > name]
+        return tuple(sorted(runs, key=_name_of)[:most])
 
     def look_after_queue(self) -> None:
         """See that somebody works, once a second however often it is asked."""
@@ -139,8 +144,7 @@ class _Service:
         if isinstance(request, TuneRequest) and request.recommendation is not None:
             self.advice(key, request.recommendation)
         check_request(request, self.zoo)
-        mine = self.zoo.jobs.list(owner=key.id)
-        if sum(job.state not in job_queue.OVER for job in mine) >= self.limits.open_jobs:
+        if self.zoo.jobs.open_count(key.id) >= self.limits.open_jobs:
             raise LimitReached("open jobs", f"{self.limits.open_jobs} a key", 30.0)
         return self.view(job_queue.enqueue(self.zoo, request, owner=key.id))
 
@@ -269,8 +273,7 @@ def _work(service: _Service) -> APIRouter:
         key: Annotated[ApiKey, _needs(Scope.READ)], after: AfterQuery = "", limit: LimitQuery = _PAGE
     ) -> Page:
         """The runs on this key's uploads."""
-        runs = [run for run in run_folders(service.zoo.home) if service.sees(key, _origin(run))]
-        return _page(runs, lambda run: run.id, _form_of, after, limit)
+        return _page_of(service.runs_after, lambda run: service.sees(key, _origin(run)), after, limit, _form_of)
 
     @routes.get("/runs/{run}")
     def show_run(run: str, key: Annotated[ApiKey, _needs(Scope.READ)]) -> Body:
@@ -299,9 +302,11 @@ def _jobs(service: _Service) -> APIRouter:
     ) -> Page:
         """The jobs of this key."""
         service.look_after_queue()
-        return _page(
-            service.jobs(key), lambda job: job.id, lambda job: service.view(job).model_dump(mode="json"), after, limit
-        )
+
+        def form(job: JobRecord) -> Body:
+            return service.view(job).model_dump(mode="json")
+
+        return _page_of(partial(service.jobs_after, key), lambda _job: True, after, limit, form)
 
     @routes.get("/{job}")
     def show_job(job: str, key: Annotated[ApiKey, _needs(Scope.READ)]) -> JobView:
@@ -387,17 +392,14 @@ def _absent(*, names: bool = True) -> Iterator[None]:
         raise Absent(cause if names else UnknownName(cause.what, cause.name, ())) from cause
 
 
-def _page(
-    records: Iterable[Any], name_of: Callable[[Any], str], form: Callable[[Any], Body], after: str, limit: int
+def _page_of(
+    read: Callable[[str, int], Sequence[Any]],
+    fits: Callable[[Any], bool],
+    after: str,
+    limit: int,
+    form: Callable[[Any], Body] = to_json,
 ) -> Page:
-    """Those whose names come after, in their order."""
-    rest = sorted((one for one in records if name_of(one) > after), key=name_of)
-    shown = rest[:limit]
-    return Page(items=[form(one) for one in shown], next=name_of(shown[-1]) if len(rest) > limit else None)
-
-
-def _page_of(read: Callable[[str, int], Sequence[Any]], fits: Callable[[Any], bool], after: str, limit: int) -> Page:
-    """The cards that come after that name and fit, read no further than the page goes, nor than `_MOST_READ` cards.
+    """The records that come after that name and fit, read no further than the page goes, nor than `_MOST_READ` of them.
 
     Where few fit, a page holds fewer than its limit and goes on all the same.
     """
@@ -410,11 +412,11 @@ def _page_of(read: Callable[[str, int], Sequence[Any]], fits: Callable[[Any], bo
         after = _name_of(some[-1]) if some else after
     rest, shown = shown[limit:], shown[:limit]
     last = _name_of(shown[-1]) if rest else after if more else None
-    return Page(items=[to_json(card) for card in shown], next=last)
+    return Page(items=[form(one) for one in shown], next=last)
 
 
-def _name_of(card: Checkpoint | Domain | Outcome) -> str:
-    return card.id if isinstance(card, Outcome) else card.name
+def _name_of(record: Checkpoint | Domain | Outcome | JobRecord | RunFolder) -> str:
+    return record.name if isinstance(record, Checkpoint | Domain) else record.id
 
 
 def _origin(run: RunFolder) -> str:

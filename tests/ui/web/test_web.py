@@ -12,6 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from recommender.requests import RecommendRequest, SampleRequest, place_of
+from recommender.runs.folder import RunFolder
 from registry.cards import Scope
 from registry.zoo import Zoo
 from tests.ui.pictures import write_stripes
@@ -200,6 +201,24 @@ def test_pages_follow_one_another_to_the_end(client, zoo):
         names += [card["name"] for card in page["items"]]
         after = page["next"]
     assert names == sorted(card.name for card in zoo.checkpoints())
+
+
+def test_pages_of_jobs_and_runs_are_read_no_further_than_they_go(client, zoo, monkeypatch):
+    jobs = sorted(zoo.jobs.start("recommend", {}, f"key {number}").id for number in range(5))
+    runs = [f"2026010{day}-000000-abc" for day in range(1, 6)]
+    for run in runs:
+        (zoo.home.runs / run).mkdir(parents=True)
+        (zoo.home.runs / run / "job.json").write_text("{}")
+    read, form = [], RunFolder.to_dict
+    monkeypatch.setattr(RunFolder, "to_dict", lambda run: read.append(run.id) or form(run))
+    monkeypatch.setattr(type(zoo.jobs), "list", lambda *_, **__: pytest.fail("all are read"))
+    for address, names in (("/jobs", jobs), ("/runs", runs)):
+        page = client.get(address, params={"limit": 2}).json()
+        assert (len(page["items"]), page["next"]) == (2, names[1])
+        rest = client.get(address, params={"limit": 9, "after": names[1]}).json()
+        assert [one["id"] for one in page["items"] + rest["items"]] == names
+        assert rest["next"] is None
+    assert read == runs
 
 
 def test_without_a_key_nobody_is_admitted_elsewhere(zoo):
