@@ -150,13 +150,16 @@ def measure_domains(
     keep: int = 5,
     seed: int = 0,
     metric: str = "mmd",
+    family: str | None = None,
     progress: Progress = silent,
 ) -> list[DomainDistance]:
     """The exact distance of what the lens saw to the domains that the sketches call nearest, nearest first.
 
+    With ``family`` the domains of that family alone count.
+
     The percentile among the registry's own pairs is told for ``mmd`` alone, whose pairs the sketches hold.
     """
-    names = [domain.name for domain, _ in zoo.near(features, max(LEAST, ROOM * keep))]
+    names = [domain.name for domain, _ in zoo.near(features, max(LEAST, ROOM * keep), family=family)]
     pairs = _pair_distances(zoo, sample) if metric == "mmd" else np.array([])
     rows = []
     for done, name in enumerate(names):

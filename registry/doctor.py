@@ -30,6 +30,7 @@ __all__ = ["Check", "Diagnosis", "Finding", "FindingKind", "Report", "check", "e
 
 _MOST_FAULTS = 3
 """Files that a finding names."""
+_COMPARED_AT_ONCE = 4096
 
 
 class FindingKind(StrEnum):
@@ -293,10 +294,13 @@ def _index(zoo: Zoo) -> Iterator[Diagnosis]:
 
 def _agrees(zoo: Zoo, lens: Lens, numbers: np.ndarray, vectors: np.ndarray) -> bool:
     """Whether those of the index's vectors that the database has are the database's."""
-    common = np.isin(numbers, zoo.store.sketch_numbers(lens.digest))
-    there = zoo.store.embeddings(numbers[common].tolist())
-    held = dict(zip(numbers.tolist(), vectors, strict=True))
-    return all(np.array_equal(embedding, held[number]) for number, embedding in there.items())
+    common = np.flatnonzero(np.isin(numbers, zoo.store.sketch_numbers(lens.digest)))
+    for start in range(0, len(common), _COMPARED_AT_ONCE):
+        held = {int(numbers[place]): vectors[place] for place in common[start : start + _COMPARED_AT_ONCE]}
+        there = zoo.store.embeddings([*held])
+        if not all(np.array_equal(embedding, held[number]) for number, embedding in there.items()):
+            return False
+    return True
 
 
 def _features(zoo: Zoo) -> Iterator[Diagnosis]:

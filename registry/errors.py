@@ -813,9 +813,9 @@ class OutOfRange(EstimatorError):
 class TooFewRows(EstimatorError):
     """Fewer rows than the estimate needs."""
 
-    def __init__(self, what: str, need: int, have: int) -> None:
+    def __init__(self, what: str, need: int, have: int, remedy: str = "") -> None:
         self.what, self.need, self.have = what, need, have
-        super().__init__(f"{what}: need {need} rows, have {have}", "Give more rows.")
+        super().__init__(f"{what}: need {need} rows, have {have}", remedy or "Give more rows.")
 
 
 class SingleClass(EstimatorError):
