@@ -31,6 +31,20 @@ class Home:
     """Of what was fetched from there, at most so much stays that nobody holds."""
 
     @classmethod
+    def named(cls, root: Path | str | None = None, registry: str | None = None, objects: str | None = None) -> "Home":
+        """The home that these or the environment name (see `find`), as it is: it may not be there.
+
+        Raises:
+            UnusableObjects: the bound of the cache is none.
+        """
+        usual = platformdirs.user_data_dir("transferzoo", appauthor=False)
+        named = root or os.environ.get("TRANSFERZOO_HOME") or usual
+        shared = registry or os.environ.get("TRANSFERZOO_REGISTRY") or None
+        place = objects or os.environ.get("TRANSFERZOO_OBJECTS") or None
+        bound = 0 if place is None else cache_bound(os.environ.get("TRANSFERZOO_CACHE_GB"))
+        return cls(Path(named).expanduser().absolute(), registry=shared, objects=place, cache_bytes=bound)
+
+    @classmethod
     def find(cls, root: Path | str | None = None, registry: str | None = None, objects: str | None = None) -> "Home":
         """The home at a place, made if need be; one whose registry cannot be written is read-only.
 
@@ -44,12 +58,7 @@ class Home:
             HomeUnusable: it cannot be created, or holds no registry and cannot be written.
             DiskFull: there is no room to make it.
         """
-        usual = platformdirs.user_data_dir("transferzoo", appauthor=False)
-        named = root or os.environ.get("TRANSFERZOO_HOME") or usual
-        shared = registry or os.environ.get("TRANSFERZOO_REGISTRY") or None
-        place = objects or os.environ.get("TRANSFERZOO_OBJECTS") or None
-        bound = 0 if place is None else cache_bound(os.environ.get("TRANSFERZOO_CACHE_GB"))
-        home = cls(Path(named).expanduser().absolute(), registry=shared, objects=place, cache_bytes=bound)
+        home = cls.named(root, registry, objects)
         if home.objects is not None:
             home.shared  # noqa: B018 - a URL that is none is refused before anything is made
         try:
@@ -62,7 +71,7 @@ class Home:
         except DiskFull:
             raise
         except OSError as cause:
-            if shared is None and os.access(home.database, os.R_OK):
+            if home.registry is None and os.access(home.database, os.R_OK):
                 return cls(home.root, writable=False)
             raise HomeUnusable(home.root, cause.strerror or str(cause)) from cause
         return home

@@ -33,6 +33,7 @@ LATE_IMPORTS = {
     "registry/sample.py": 2,  # pandas, for who hands over frames
     "registry/store/migrations/__init__.py": 1,  # Alembic, for a schema that is not up to date
     "ui/cli.py": 1,  # what reads the version of a distribution, where that is asked for
+    "ui/completion.py": 2,  # SQLAlchemy and NumPy, when a shell asks for names: no help waits for them
     "ui/context.py": 1,  # SQLAlchemy and NumPy, when a registry is opened: no help waits for them
     "ui/job_queue.py": 1,  # torch, to resolve a device
     "ui/hub_paths.py": 1,  # what asks a hub: no help waits for it

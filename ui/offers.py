@@ -211,7 +211,6 @@ def _more(licenses: Licenses, *, here: bool, task: str) -> dict[str, Any]:
 def _known_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
     table = new_table("checkpoint", "trained on", ">parameters", ">about", "license")
     keep_ids(table, [shown(row["name"]) for row in rows])
-    give_way(table, 1, 4, most=13)
     for row in rows:
         table.add_row(
             cut(shown(row["name"]), "bold"),
@@ -220,6 +219,7 @@ def _known_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
             UNKNOWN_LICENSE if row["bytes"] is None else render.size(row["bytes"]),
             cut(shown(row["license"]), "yellow" if "license" in row["contradictions"] else ""),
         )
+    give_way(table, "trained on", "license", most=13)
     return table
 
 

@@ -5,11 +5,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Group, RenderableType
+from rich.table import Table
 from rich.text import Text
 
 from registry.escapes import shown
 from ui import render
-from ui.render.parts import Id, cut, give_way, keep_ids, new_table
+from ui.render.parts import Fitting, Id, cut, give_way, keep_ids, new_table
 
 __all__ = [
     "added_report",
@@ -28,35 +29,43 @@ _ID, _LEAST_ID = 40, 31
 
 
 def models_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
-    """What a search gave, numbered for ``--add``."""
+    """What a search gave, numbered for ``--add``; on a narrow screen what is usable stays, and other columns go."""
     if not rows:
         return Text("The hub has none of these.", "dim")
-    tasks = {row["task"] for row in rows}
-    columns = [">#", "checkpoint", ">parameters", "license", ">downloads", "usable"]
-    table = new_table(*columns, *(["task"] if len(tasks) > 1 else []))
-    notes: list[RenderableType] = []
-    for number, row in enumerate(rows, start=1):
-        why = shown(row["objection"])
-        fine = "here" if row["in_zoo"] else "gated" if row["gated"] else "yes"
-        table.add_row(
-            str(number),
-            Id(shown(row["hub"]), "bold"),
-            _count(row),
-            cut(shown(row["license"] or "unknown")),
-            f"{row['downloads']:,}",
-            Text("no", "yellow") if why else fine,
-            *([cut(shown(row["task"] or "-"))] if len(tasks) > 1 else []),
-        )
-        if why:
-            notes.append(Text(f"{number}: {why}", "yellow"))
-    for place, column in enumerate(table.columns):
-        column.no_wrap = place != 1
-    give_way(table, 3, *range(len(columns), len(table.columns)))
-    table.columns[1].min_width = min(max(len(shown(row["hub"])) for row in rows), _LEAST_ID)
+    alike = len({row["task"] for row in rows}) == 1
+    longest = max(len(shown(row["hub"])) for row in rows)
+
+    def arrange(table: Table) -> None:
+        for column in table.columns:
+            column.no_wrap = column.header != "checkpoint"
+        give_way(table, "license", "task")
+        table.columns[1].min_width = min(longest, _LEAST_ID)
+
+    cells = [_model(number, row, task=not alike) for number, row in enumerate(rows, start=1)]
+    notes = [
+        Text(f"{number}: {shown(row['objection'])}", "yellow")
+        for number, row in enumerate(rows, start=1)
+        if row["objection"]
+    ]
     if any(row["parameters"] is not None and not row["counted"] for row in rows):
         notes.append(Text("~: as the hub counts, with numbers that never learn; `zoo add` counts parameters.", "dim"))
-    of = f"All of them do {shown(rows[0]['task'])}." if len(tasks) == 1 and rows[0]["task"] else ""
-    return Group(table, *notes, *([Text(of, "dim")] if of else []))
+    if alike and rows[0]["task"]:
+        notes.append(Text(f"All of them do {shown(rows[0]['task'])}.", "dim"))
+    return Group(Fitting(cells, ("task", ">downloads", "license"), arrange), *notes)
+
+
+def _model(number: int, row: Mapping[str, Any], *, task: bool) -> Mapping[str, RenderableType]:
+    """A model of a hub, cell by cell."""
+    fine = "here" if row["in_zoo"] else "gated" if row["gated"] else "yes"
+    return {
+        ">#": str(number),
+        "checkpoint": Id(shown(row["hub"]), "bold"),
+        ">parameters": _count(row),
+        "license": cut(shown(row["license"] or "unknown")),
+        ">downloads": f"{row['downloads']:,}",
+        "usable": Text("no", "yellow") if row["objection"] else fine,
+        **({"task": cut(shown(row["task"] or "-"))} if task else {}),
+    }
 
 
 def _count(row: Mapping[str, Any]) -> str:
@@ -153,10 +162,10 @@ def usage_report(rows: Sequence[Mapping[str, Any]], cache: str) -> RenderableTyp
         return Text(f"{shown(cache)} holds nothing.", "dim")
     table = new_table("repository", ">bytes", ">may go", "checkpoints")
     keep_ids(table, [shown(row["hub"]) for row in rows], _ID)
-    give_way(table, 3)
     for row in rows:
         names = ", ".join(map(shown, row["checkpoints"])) or "-"
         table.add_row(cut(shown(row["hub"]), "bold"), f"{row['bytes']:,}", f"{row['removable']:,}", cut(names))
+    give_way(table, "checkpoints")
     total, free = (sum(row[of] for row in rows) for of in ("bytes", "removable"))
     lines = [Text(f"{total:,} bytes in {shown(cache)}", "dim")]
     if free:

@@ -81,8 +81,22 @@ def test_a_long_id_of_a_hub_is_parted_behind_its_marks_alone_on_a_narrow_screen(
     console.print(models_table([row, row | {"parameters": None, "counted": False}]))
     lines = console.file.getvalue().splitlines()
     assert "usable" in lines[0]
-    assert any(line.split()[1] == "organization/imagenet_mobilenet_" for line in lines if line.startswith("1 "))
+    assert any(line.split()[1] == "organization/imagenet_mobilenet_v1_" for line in lines if line.startswith("1 "))
     assert "~470.0 k" in console.file.getvalue()
+
+
+@pytest.mark.parametrize("width", [60, 64, 72, 80, 100])
+def test_whether_a_model_is_usable_is_seen_on_any_screen(width):
+    more = {"parameters": 25_600_000, "counted": False, "in_zoo": False, "gated": False, "downloads": 12_345_678}
+    row = {"hub": "organization/imagenet_mobilenet_v1_0.25", "license": "cc-by-nc-sa-4.0", **more}
+    rows = [row | {"task": task, "objection": why} for task, why in (("image-classification", ""), ("any", "pickle"))]
+    console = Console(width=width, file=StringIO())
+    console.print(models_table(rows))
+    heading, *lines = console.file.getvalue().splitlines()
+    assert {"checkpoint", "parameters", "usable"} <= {*heading.split()}
+    assert any(line.startswith("1 ") and " yes" in line for line in lines)
+    assert any(line.startswith("2 ") and " no" in line for line in lines)
+    assert ("downloads" in heading) == (width >= 80)
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ui import completion
 from ui.context import HomeOption, JsonOption, command_context, parse_request, takes_sample
 from ui.hub_paths import fetch_hub_data, hub_data_id
 from ui.present import present
@@ -16,7 +17,12 @@ __all__ = ["recommend"]
 def recommend(  # noqa: PLR0913, PLR0917 - each is an option
     sample: dict[str, Any],
     keep: Annotated[
-        int, typer.Option("--keep", min=1, help="How many checkpoints to probe at most: the best of a race of all.")
+        int,
+        typer.Option(
+            "--keep",
+            min=1,
+            help="How many checkpoints to probe at most: the best of a race of all, and of a tie the better half.",
+        ),
     ] = 5,
     max_parameters: Annotated[
         int | None, typer.Option("--max-parameters", min=1, help="Leave out larger checkpoints.")
@@ -25,7 +31,10 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
         list[str] | None, typer.Option("--license", help="Only this license, by name (repeatable); unknown is out.")
     ] = None,
     exclude: Annotated[
-        list[str] | None, typer.Option("--exclude", help="Leave out this checkpoint (repeatable).")
+        list[str] | None,
+        typer.Option(
+            "--exclude", help="Leave out this checkpoint (repeatable).", autocompletion=completion.checkpoint_names
+        ),
     ] = None,
     max_bytes: Annotated[
         str | None,
@@ -52,7 +61,12 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
         str | None, typer.Option("--time-budget", help="How long the advice itself may take: 90s, 5min.")
     ] = None,
     continues: Annotated[
-        str | None, typer.Option("--continue", help="Id of advice that time did not do for: go on with it.")
+        str | None,
+        typer.Option(
+            "--continue",
+            help="Id of advice that time did not do for: go on with it.",
+            autocompletion=completion.advice_ids,
+        ),
     ] = None,
     config: Annotated[
         str | None, typer.Option("--config", help="Of a data set of the hub: this one of its configurations.")

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from registry.forms import to_json
-from ui import render
+from ui import completion, render
 from ui.context import (
     HomeOption,
     JsonOption,
@@ -30,10 +30,20 @@ MetricName = Annotated[
 @takes_sample("metric", "groups", "test", "class_folder")
 def distance(
     sample: dict[str, Any],
-    other: Annotated[str, typer.Argument(help="A second folder or zip, or the name of a known domain.")],
+    other: Annotated[
+        str,
+        typer.Argument(
+            help="A second folder or zip, or the name of a known domain.", autocompletion=completion.domain_names
+        ),
+    ],
     metric: MetricName = "mmd",
     through: Annotated[
-        str | None, typer.Option("--through", help="Look through this checkpoint instead of the lens.")
+        str | None,
+        typer.Option(
+            "--through",
+            help="Look through this checkpoint instead of the lens.",
+            autocompletion=completion.checkpoint_names,
+        ),
     ] = None,
     home: HomeOption = None,
     json: JsonOption = False,
@@ -76,6 +86,9 @@ def domains_near(
     sample: dict[str, Any],
     most: Annotated[int, typer.Option("--most", min=1, help="How many.")] = 10,
     metric: MetricName = "mmd",
+    family: Annotated[
+        str | None, typer.Option("--family", help="Only domains of this family, however many of others are nearer.")
+    ] = None,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:

@@ -5,12 +5,15 @@ from typing import Annotated
 
 import typer
 
+from ui import completion
 from ui.context import FollowLinksOption, HomeOption, JsonOption, command_context, parse_request
 from ui.present import present
 
 __all__ = ["RunArgument", "export", "predict"]
 
-RunArgument = Annotated[str, typer.Argument(help="Id of a finished run, the beginning of it, or latest.")]
+RunArgument = Annotated[
+    str, typer.Argument(help="Id of a finished run, the beginning of it, or latest.", autocompletion=completion.run_ids)
+]
 
 
 def predict(

@@ -9,7 +9,7 @@ from recommender.checks import check_request
 from recommender.requests import Request, place_of, request_of
 from registry.cards import JobRecord
 from registry.errors import TransferZooError, UnknownName
-from ui import job_queue, render
+from ui import completion, job_queue, render
 from ui.context import (
     CommandContext,
     HomeOption,
@@ -25,7 +25,9 @@ from ui.terminal import print_next
 
 __all__ = ["app"]
 
-JobArgument = Annotated[str, typer.Argument(help="Id of a job, or the beginning of it.")]
+JobArgument = Annotated[
+    str, typer.Argument(help="Id of a job, or the beginning of it.", autocompletion=completion.job_ids)
+]
 KINDS = ("recommend", "tune")
 
 app = typer.Typer(no_args_is_help=True, help="Advice and tunings that wait their turn and outlive the terminal.")

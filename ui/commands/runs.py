@@ -12,7 +12,7 @@ from recommender.runs.mlflow_sync import register, sync_runs
 from recommender.runs.recovery import record_again
 from registry.cards import Origin
 from registry.forms import Json, to_json
-from ui import render
+from ui import completion, render
 from ui.context import (
     HomeOption,
     JsonOption,
@@ -61,7 +61,9 @@ def _tables(rows: Sequence[Json]) -> RenderableType:
 
 @app.command("show")
 def runs_show(
-    run: Annotated[str, typer.Argument(help="Id of a run, the beginning of it, or latest.")],
+    run: Annotated[
+        str, typer.Argument(help="Id of a run, the beginning of it, or latest.", autocompletion=completion.run_ids)
+    ],
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -80,7 +82,9 @@ def _unfinished(row: Json) -> RenderableType:
 
 @app.command("resume")
 def runs_resume(
-    run: Annotated[str, typer.Argument(help="Id of an interrupted run, or the beginning of it.")],
+    run: Annotated[
+        str, typer.Argument(help="Id of an interrupted run, or the beginning of it.", autocompletion=completion.run_ids)
+    ],
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -92,7 +96,10 @@ def runs_resume(
 
 @app.command("sync")
 def runs_sync(
-    run: Annotated[str | None, typer.Argument(help="Id of a run, or the beginning of it; else all.")] = None,
+    run: Annotated[
+        str | None,
+        typer.Argument(help="Id of a run, or the beginning of it; else all.", autocompletion=completion.run_ids),
+    ] = None,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -109,7 +116,10 @@ def runs_sync(
 
 @app.command("register")
 def runs_register(
-    run: Annotated[str, typer.Argument(help="Id of a finished run, the beginning of it, or latest.")],
+    run: Annotated[
+        str,
+        typer.Argument(help="Id of a finished run, the beginning of it, or latest.", autocompletion=completion.run_ids),
+    ],
     name: Annotated[str, typer.Argument(help="Name of the registered model.")],
     alias: Annotated[str | None, typer.Option("--alias", help="What the version is called: champion, say.")] = None,
     home: HomeOption = None,

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ui import completion
 from ui.context import DeviceOption, HomeOption, JsonOption, command_context, parse_request, takes_sample
 from ui.present import present
 
@@ -14,8 +15,16 @@ __all__ = ["tune"]
 @takes_sample()
 def tune(  # noqa: PLR0913, PLR0917 - each is an option
     sample: dict[str, Any],
-    checkpoint: Annotated[str | None, typer.Option("--checkpoint", help="This one instead of the advised.")] = None,
-    strategy: Annotated[str | None, typer.Option("--strategy", help="This one instead of the advised.")] = None,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(
+            "--checkpoint", help="This one instead of the advised.", autocompletion=completion.checkpoint_names
+        ),
+    ] = None,
+    strategy: Annotated[
+        str | None,
+        typer.Option("--strategy", help="This one instead of the advised.", autocompletion=completion.strategy_names),
+    ] = None,
     no_transfer: Annotated[
         bool, typer.Option("--no-transfer", help="Fit the model on raw inputs; the default where advice says so.")
     ] = False,
@@ -23,7 +32,12 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
         bool, typer.Option("--anyway", help="Tune the best choice although the advice is not to transfer.")
     ] = False,
     recommendation: Annotated[
-        str | None, typer.Option("--recommendation", help="Id of kept advice; else the newest for this sample.")
+        str | None,
+        typer.Option(
+            "--recommendation",
+            help="Id of kept advice; else the newest for this sample.",
+            autocompletion=completion.advice_ids,
+        ),
     ] = None,
     epochs: Annotated[
         int | None, typer.Option("--epochs", min=1, help="Passes over the rows, instead of the plan's.")

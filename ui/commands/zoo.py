@@ -11,7 +11,7 @@ from registry.forms import to_json
 from registry.licenses import require_license
 from registry.listings import HUB_TASKS
 from registry.modalities import modalities
-from ui import offers, render
+from ui import completion, offers, render
 from ui.context import (
     HomeOption,
     JsonOption,
@@ -70,7 +70,10 @@ def zoo_list(
 
 @app.command("show")
 def zoo_show(
-    name: Annotated[str, typer.Argument(help="Name of a checkpoint, or its id on a hub.")],
+    name: Annotated[
+        str,
+        typer.Argument(help="Name of a checkpoint, or its id on a hub.", autocompletion=completion.checkpoint_names),
+    ],
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -121,7 +124,12 @@ def zoo_add(  # noqa: PLR0913, PLR0917 - each is an option
         Path | None, typer.Option("--source-data", help="Items it was pretrained on, so that distance can be told.")
     ] = None,
     domain: Annotated[
-        str | None, typer.Option("--domain", help="The known domain it was pretrained on, or a name for --source-data.")
+        str | None,
+        typer.Option(
+            "--domain",
+            help="The known domain it was pretrained on, or a name for --source-data.",
+            autocompletion=completion.domain_names,
+        ),
     ] = None,
     license_: Annotated[str | None, typer.Option("--license", help="Its license, where the folder has none.")] = None,
     architecture: Annotated[
@@ -169,7 +177,10 @@ def zoo_search(  # noqa: PLR0913, PLR0917 - each is an option
 
 @app.command("fetch")
 def zoo_fetch(
-    names: Annotated[list[str], typer.Argument(help="Names of checkpoints, or their ids on a hub.")],
+    names: Annotated[
+        list[str],
+        typer.Argument(help="Names of checkpoints, or their ids on a hub.", autocompletion=completion.checkpoint_names),
+    ],
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -182,7 +193,11 @@ def zoo_fetch(
 @app.command("remove")
 def zoo_remove(
     name: Annotated[
-        str, typer.Argument(help="Name of a checkpoint; with --weights also ORG/NAME, of which nothing is in use.")
+        str,
+        typer.Argument(
+            help="Name of a checkpoint; with --weights also ORG/NAME, of which nothing is in use.",
+            autocompletion=completion.checkpoint_names,
+        ),
     ],
     weights: Annotated[bool, typer.Option("--weights", help="Remove its files from the hub's cache, too.")] = False,
     home: HomeOption = None,
@@ -204,7 +219,10 @@ def zoo_disk(home: HomeOption = None, json: JsonOption = False) -> None:
 
 @app.command("promote")
 def zoo_promote(
-    run: Annotated[str, typer.Argument(help="Id of a finished run, the beginning of it, or latest.")],
+    run: Annotated[
+        str,
+        typer.Argument(help="Id of a finished run, the beginning of it, or latest.", autocompletion=completion.run_ids),
+    ],
     name: Annotated[str, typer.Argument(help="What to call the new checkpoint.")],
     home: HomeOption = None,
     json: JsonOption = False,

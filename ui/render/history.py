@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 from rich.console import Group, RenderableType
+from rich.table import Table
 from rich.text import Text
 
 from registry.escapes import shown
 from registry.forms import Json
-from ui.render.parts import bullet, new_table
+from ui.render.parts import Fitting, bullet, give_way, new_table
 from ui.render.words import percent, percentage_points, scored
 
 _SHOWN = 40
@@ -59,11 +60,26 @@ def results_table(rows: Sequence[Json], *, of: int | None = None) -> RenderableT
 
 def sources_table(rows: Sequence[Json]) -> RenderableType:
     """Where results come from."""
-    table = new_table("source", "status", ">results", ">checkpoints", ">samples", "from")
-    for row in rows:
-        numbers = [f"{row[name]:,}" for name in ("outcomes", "checkpoints", "samples")]
-        table.add_row(Text(row["id"], "bold"), row["status"], *numbers, Text(shown(row["source"]), "dim"))
-    return table
+    if not rows:
+        return Text("There are no results yet.", "dim")
+    cells: list[Mapping[str, RenderableType]] = [
+        {
+            "source": Text(row["id"], "bold"),
+            "status": row["status"],
+            ">results": f"{row['outcomes']:,}",
+            ">checkpoints": f"{row['checkpoints']:,}",
+            ">samples": f"{row['samples']:,}",
+            "from": Text(shown(row["source"]), "dim"),
+        }
+        for row in rows
+    ]
+
+    def arrange(table: Table) -> None:
+        for column in table.columns:
+            column.no_wrap = True
+        give_way(table, "from")
+
+    return Fitting(cells, ("from", ">samples"), arrange)
 
 
 def forgotten_line(source: Json) -> RenderableType:

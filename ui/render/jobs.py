@@ -1,6 +1,6 @@
 """Jobs: what is queued, under way or over."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from rich.text import Text
 
 from registry.escapes import shown
 from registry.forms import Json
-from ui.render.parts import new_table
+from ui.render.parts import Fitting, give_way
 
 STATES = {"running": "green", "failed": "red", "lost": "red", "cancelled": "yellow"}
 """How a job stands, and the color of it."""
@@ -20,13 +20,24 @@ def job_table(rows: Sequence[Json]) -> RenderableType:
     """What is queued, under way or over."""
     if not rows:
         return Text("Nothing is queued.", "dim")
-    table = new_table("job", "what", "lane", "state", "stage", "asked for")
-    for row in rows:
-        what = shown(f"{row['kind']} {Path(str(row['spec']['path'])).name}")
-        style = STATES.get(row["state"], "")
-        created = f"{datetime.fromisoformat(row['created']).astimezone():%d %b %H:%M}"
-        table.add_row(row["id"], Text(what, "bold"), row["lane"], Text(row["state"], style), _stage(row), created)
-    return table
+    cells: list[Mapping[str, RenderableType]] = [
+        {
+            "job": row["id"],
+            "what": Text(shown(f"{row['kind']} {Path(str(row['spec']['path'])).name}"), "bold"),
+            "lane": row["lane"],
+            "state": Text(row["state"], STATES.get(row["state"], "")),
+            "stage": _stage(row),
+            "asked for": f"{datetime.fromisoformat(row['created']).astimezone():%d %b %H:%M}",
+        }
+        for row in rows
+    ]
+
+    def arrange(table: Table) -> None:
+        for column in table.columns:
+            column.no_wrap = True
+        give_way(table, "what", "stage")
+
+    return Fitting(cells, ("asked for", "lane"), arrange)
 
 
 def job_report(job: Json) -> RenderableType:

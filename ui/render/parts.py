@@ -1,19 +1,20 @@
 """Parts that several reports are made of."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.measure import Measurement
 from rich.padding import Padding
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 BAR = 28
 NEAREST = 8
-_ID, _LEAST = 31, 9
+_ID, _LEAST = 31, 10
 """Columns of the screen that an id has at least, and what gives way before it."""
 
 
@@ -41,6 +42,57 @@ class Id:
         return re.findall(r"[^/_.-]*[/_.-]|[^/_.-]+", self.name)
 
 
+@dataclass(frozen=True)
+class Fitting:
+    """A table that leaves columns out where there is no room for all, so that none is cut off at the edge."""
+
+    rows: Sequence[Mapping[str, RenderableType]]
+    """Cells by their headings, which are those of `new_table`; the same in every row."""
+    spare: Sequence[str]
+    """Headings of what is left out, the first of them first."""
+    arrange: Callable[[Table], None]
+    """Has columns keep their cells whole, or give way."""
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> Iterator[Table]:
+        tables = (self._without(self.spare[:count]) for count in range(len(self.spare) + 1))
+        for table in tables:
+            if (room := options.max_width - _least_width(table)) >= 0:
+                break
+        _share(table, max(room, 0))
+        yield table
+
+    def _without(self, left_out: Sequence[str]) -> Table:
+        headings = [heading for heading in self.rows[0] if heading not in left_out]
+        table = new_table(*headings)
+        for row in self.rows:
+            table.add_row(*(row[heading] for heading in headings))
+        self.arrange(table)
+        return table
+
+
+def _least_width(table: Table) -> int:
+    """Columns of the screen that a table takes at least: what is cut or folded by its least, all else whole."""
+    gaps = 2 * len(table.columns) - 1
+    return gaps + sum(column.min_width or _longest(column) for column in table.columns)
+
+
+def _share(table: Table, room: int) -> None:
+    """Give what gives way its least and as much of the room as it needs, the first column first."""
+    for column in table.columns:
+        if column.min_width is not None:
+            wanted = min(_longest(column), column.max_width or _longest(column)) - column.min_width
+            column.width = column.min_width + min(wanted, room)
+            room -= min(wanted, room)
+
+
+def _longest(column: Column) -> int:
+    return max(map(_width, (column.header, *column.cells)))
+
+
+def _width(cell: RenderableType) -> int:
+    return cell_len(cell.plain if isinstance(cell, Text) else str(cell))
+
+
 def bullet(line: str, style: str = "") -> RenderableType:
     """One line of a list."""
     return Padding(Text(f"• {line}", style), (0, 0, 0, 2))
@@ -55,11 +107,11 @@ def keep_ids(table: Table, names: Sequence[str], least: int = _ID) -> None:
     table.columns[0].no_wrap = longest <= least
 
 
-def give_way(table: Table, *columns: int, most: int | None = None) -> None:
-    """Have these columns be cut first where there is no room for all; their cells are `cut` text."""
-    for column in columns:
-        table.columns[column].no_wrap, table.columns[column].max_width = False, most
-        table.columns[column].min_width = _LEAST
+def give_way(table: Table, *headings: str, least: int = _LEAST, most: int | None = None) -> None:
+    """Have the columns of these headings be cut or folded first where there is no room for all; the rows are there."""
+    for column in table.columns:
+        if column.header in headings:
+            column.no_wrap, column.max_width, column.min_width = False, most, min(least, _longest(column))
 
 
 def cut(text: str, style: str = "") -> Text:

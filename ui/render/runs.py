@@ -1,6 +1,6 @@
 """Runs: what a tuning gave against what was expected, what it costs, its export, the unfinished ones."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Group, RenderableType
@@ -10,7 +10,7 @@ from rich.text import Text
 from registry.cards import Metric
 from registry.escapes import shown
 from registry.forms import Json
-from ui.render.parts import bullet, cut, give_way, keep_ids, new_table
+from ui.render.parts import Fitting, bullet, cut, give_way, keep_ids, new_table
 from ui.render.words import about, duration, give_or_take, percent, scored, scored_difference, scored_interval, size
 
 
@@ -116,31 +116,50 @@ def export_report(export: Json) -> RenderableType:
 
 def outcome_table(rows: Sequence[Json], *, checkpoint: bool = True) -> RenderableType:
     """What became of earlier fine-tunings; without ``checkpoint`` it is the same in all of them."""
-    names = ["sample", *(["checkpoint"] if checkpoint else []), "strategy"]
-    table = new_table("run", *names, ">expected", ">realized", ">time")
-    keep_ids(table, [shown(row["id"]) for row in rows])
-    give_way(table, *range(1, len(names) + 1))
-    for row in rows:
-        expected = row["conditions"].get("expected")
-        table.add_row(
-            cut(shown(row["id"])),
-            cut(shown(row["sample_name"])),
-            *([cut(shown(row["checkpoint"]), "bold")] if checkpoint else []),
-            cut(shown(row["strategy"])),
-            scored(expected["mean"], row["metric"]) if expected is not None else "-",
-            scored(row["score"], row["metric"]),
-            duration(row["seconds"]) if row["seconds"] else "-",
-        )
-    return table
+    names = ("sample", *(["checkpoint"] if checkpoint else []), "strategy")
+    if not rows:
+        return new_table("run", *names, ">expected", ">realized", ">time")
+
+    def arrange(table: Table) -> None:
+        keep_ids(table, [shown(row["id"]) for row in rows])
+        give_way(table, "sample", "strategy")
+        give_way(table, "checkpoint", least=13)
+
+    return Fitting([_outcome(row, checkpoint=checkpoint) for row in rows], (">time", "strategy", "sample"), arrange)
+
+
+def _outcome(row: Json, *, checkpoint: bool) -> Mapping[str, RenderableType]:
+    expected = row["conditions"].get("expected")
+    return {
+        "run": cut(shown(row["id"])),
+        "sample": cut(shown(row["sample_name"])),
+        **({"checkpoint": cut(shown(row["checkpoint"]), "bold")} if checkpoint else {}),
+        "strategy": cut(shown(row["strategy"])),
+        ">expected": scored(expected["mean"], row["metric"]) if expected is not None else "-",
+        ">realized": scored(row["score"], row["metric"]),
+        ">time": duration(row["seconds"]) if row["seconds"] else "-",
+    }
 
 
 def unfinished_table(rows: Sequence[Json]) -> RenderableType:
     """Runs that go on, failed or were interrupted, and what to do about it."""
-    table = new_table("run", "sample", "checkpoint", "strategy", "state", "because")
-    for row in rows:
-        names = [Text(shown(row[key] or "-")) for key in ("sample_name", "checkpoint", "strategy")]
-        table.add_row(Text(row["id"]), *names, Text(row["state"], "yellow"), Text(row["reason"] or "-"))
-    return table
+    cells: list[Mapping[str, RenderableType]] = [
+        {
+            "run": Text(row["id"]),
+            "sample": Text(shown(row["sample_name"] or "-")),
+            "checkpoint": Text(shown(row["checkpoint"] or "-")),
+            "strategy": Text(shown(row["strategy"] or "-")),
+            "state": Text(row["state"], "yellow"),
+            "because": Text(row["reason"] or "-"),
+        }
+        for row in rows
+    ]
+
+    def arrange(table: Table) -> None:
+        table.columns[0].no_wrap = True
+        give_way(table, "sample", "checkpoint", "strategy", "because")
+
+    return Fitting(cells, ("strategy", "sample"), arrange)
 
 
 def synced_table(rows: Sequence[Json]) -> RenderableType:

@@ -9,25 +9,33 @@ from rich.text import Text
 
 from registry.escapes import shown
 from registry.forms import Json
-from ui.render.parts import bullet, cut, give_way, keep_ids, new_table
+from ui.render.parts import Fitting, bullet, cut, give_way, keep_ids, new_table
 from ui.render.runs import outcome_table
 from ui.render.words import amount
 
 
 def checkpoint_table(rows: Sequence[Json]) -> RenderableType:
     """What the registry offers."""
-    table = new_table("checkpoint", "source", ">parameters", "license", "origin")
-    keep_ids(table, [shown(row["name"]) for row in rows])
-    give_way(table, 1, 3, most=24)
-    for row in rows:
-        table.add_row(
-            cut(shown(row["name"]), "bold"),
-            cut(shown(row["source"] or row["domain"] or "not stated")),
-            amount(row["parameters"]),
-            cut(shown(row["license"])),
-            row["origin"],
-        )
-    return table
+    headings = ("checkpoint", "source", ">parameters", "license", "origin")
+    if not rows:
+        return new_table(*headings)
+
+    def arrange(table: Table) -> None:
+        keep_ids(table, [shown(row["name"]) for row in rows])
+        give_way(table, "source", "license", most=24)
+
+    cells = [dict(zip(headings, _checkpoint(row), strict=True)) for row in rows]
+    return Fitting(cells, ("origin", "license"), arrange)
+
+
+def _checkpoint(row: Json) -> tuple[RenderableType, ...]:
+    return (
+        cut(shown(row["name"]), "bold"),
+        cut(shown(row["source"] or row["domain"] or "not stated")),
+        amount(row["parameters"]),
+        cut(shown(row["license"])),
+        row["origin"],
+    )
 
 
 def domain_table(rows: Sequence[Json]) -> RenderableType:
