@@ -136,10 +136,13 @@ def recommend(  # noqa: PLR0913 - each says what is asked, or how it is worked o
 
     Raises:
         NoCandidates: the constraints left nothing, or every probe failed.
+        TooFewRows: no row can be held out without taking a class out of training.
         ClusterError: the workers are a cluster that cannot do it.
     """
     until = deadline or Deadline()
     screened = sample.subsample(MOST_ROWS, seed)
+    if not sample.is_constant:
+        screened.folds(2, seed)  # refused before anything is measured
     features = zoo.lens_features(screened, progress=progress)
     history = _history(zoo, sample)
     listed = shortlist(
