@@ -5,7 +5,7 @@
 Each sample is advised on twice in fresh homes, once with every checkpoint probed in full and once by the race; rows
 are counted at the encoders, and weighed by the multiplications that a row takes. Then once for each number of seconds.
 Brute force is what carrying out every offered strategy of every checkpoint is estimated to take; advice is held against
-it by seconds of the processor, which a busy machine does not lengthen.
+it by seconds of the processor. On a busy machine brute force is estimated too long: that share is right on a quiet one.
 """
 
 import argparse

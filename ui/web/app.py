@@ -47,6 +47,12 @@ _LOOK_EVERY = 1.0
 """Seconds."""
 _PREDICTING = Semaphore(1)
 """A prediction opens a net: one at a time."""
+_FIELDS = "See `/docs` for the fields and what each may be."
+_REMEDIES: Mapping[int, str] = {
+    HTTPStatus.NOT_FOUND: "See `/docs` for the addresses.",
+    HTTPStatus.METHOD_NOT_ALLOWED: "Use a method that the `Allow` header names.",
+    HTTPStatus.BAD_REQUEST: "Send one JSON object in UTF-8.",
+}
 Body = dict[str, Any]
 AfterQuery = Annotated[str, Query(description="The last name of the page before.")]
 LimitQuery = Annotated[int, Query(ge=1, le=1000)]
@@ -448,19 +454,23 @@ def _word_errors(app: FastAPI, samples: Samples) -> None:
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        return response_of(_plain_problem(request, 422, "Unusable request", f"{where}: {first['msg']}"))
+        return response_of(_plain_problem(request, 422, "Unusable request", f"{where}: {first['msg']}", _FIELDS))
 
     @app.exception_handler(HTTPException)
     async def plain(request: Request, error: HTTPException) -> JSONResponse:
-        answer = response_of(_plain_problem(request, error.status_code, str(error.detail), request.url.path))
+        if isinstance(error.__cause__, TransferZooError):
+            return problem(request, error.__cause__)
+        remedy = _REMEDIES.get(error.status_code, "See `/docs` for what can be asked, and how.")
+        answer = response_of(_plain_problem(request, error.status_code, str(error.detail), request.url.path, remedy))
         answer.headers.update(error.headers or {})
         return answer
 
     @app.exception_handler(Exception)
     async def fault(request: Request, _error: Exception) -> JSONResponse:
-        return response_of(_plain_problem(request, 500, "A fault of the service", "The server's log tells more."))
+        remedy = "Report it with the id of this request, under which the server's log tells more."
+        return response_of(_plain_problem(request, 500, "A fault of the service", "It was not foreseen.", remedy))
 
 
-def _plain_problem(request: Request, status: int, title: str, detail: str) -> Problem:
+def _plain_problem(request: Request, status: int, title: str, detail: str, remedy: str) -> Problem:
     instance = f"urn:uuid:{request.state.request}"
-    return Problem(type="about:blank", title=title, status=status, detail=detail, instance=instance)
+    return Problem(type="about:blank", title=title, status=status, detail=detail, instance=instance, remedy=remedy)
