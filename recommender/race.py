@@ -204,7 +204,9 @@ def _looked(
 ) -> tuple[list[_Look], list[Skipped], list[Skipped]]:
     """A look at each on these rows; who failed, and whom time did not do for."""
     why = f"it was not looked at on {len(glance.part)} rows"
-    results = workers(_attempted, glance, candidates, zoo, deadline, Unreported(progress))
+    results = workers(
+        _attempted, glance, candidates, zoo, deadline, Unreported(progress), [row_work(one) for one in candidates]
+    )
     reported = tracked(results, progress, Phase.LOOK, len(candidates))
     return sort_results(reported, [Skipped(candidate.checkpoint.name, why) for candidate in candidates])
 
