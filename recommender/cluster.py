@@ -29,7 +29,7 @@ from recommender.runs.job import Job
 from recommender.runs.provider import FolderProvider, Provider, ZooProvider
 from recommender.runs.tracking import NullTrackerRun, Tracker, TrackerRun
 from recommender.tuning.recipe import run_local
-from recommender.workers import Work, Workers
+from recommender.workers import Work, Workers, longest_first
 from registry.cards import Outcome
 from registry.errors import (
     ClusterAway,
@@ -189,18 +189,23 @@ class _Cluster:
         zoo: Zoo,
         deadline: Deadline,
         progress: Progress,
+        costs: Sequence[float] = (),
     ) -> Iterator[_Result]:
-        """All pieces at once, as far as there are cores; what is left of them ends with the connection."""
+        """All pieces at once, as far as there are cores; what is left of them ends with the connection.
+
+        The longest are begun first; where time may not do for all, those that come first.
+        """
         require_wanted(progress)
         ends = None if deadline.seconds is None else time.time() + deadline.left
         with self.named():
             options = ray.remote(_carry_out).options(**self.resources("cpu"), max_retries=_TRIES)
             place = _Place(zoo.home.root, zoo.home.registry, zoo.home.objects)
             sent: Any = ray.put((work, shared))
-            tasks = [options.remote(sent, piece, place, deadline.seconds, ends) for piece in pieces]
-            for done, task in enumerate(tasks, start=1):
-                result = self._awaited(task, deadline, progress)
-                progress.report(Event(Phase.PROBE, "", done, len(tasks)))
+            order = longest_first(costs if ends is None else (), len(pieces))
+            tasks = {number: options.remote(sent, pieces[number], place, deadline.seconds, ends) for number in order}
+            for number in range(len(pieces)):
+                result = self._awaited(tasks[number], deadline, progress)
+                progress.report(Event(Phase.PROBE, "", number + 1, len(pieces)))
                 yield result
 
     def _awaited(self, task: Any, deadline: Deadline, progress: Progress) -> Any:  # noqa: ANN401 - whatever it gives

@@ -29,7 +29,7 @@ from recommender.novelty import novel_rows
 from recommender.plan import choose_affordable, choose_plan, plan_unprobed
 from recommender.prior import foresee
 from recommender.probe import CLOSING, MOST_ROWS, probe
-from recommender.race import UNRACED, Race
+from recommender.race import UNRACED, Race, most_finalists
 from recommender.rank import place, rank
 from recommender.results import (
     Baseline,
@@ -136,10 +136,13 @@ def recommend(  # noqa: PLR0913 - each says what is asked, or how it is worked o
 
     Raises:
         NoCandidates: the constraints left nothing, or every probe failed.
+        TooFewRows: no row can be held out without taking a class out of training.
         ClusterError: the workers are a cluster that cannot do it.
     """
     until = deadline or Deadline()
     screened = sample.subsample(MOST_ROWS, seed)
+    if not sample.is_constant:
+        screened.folds(2, seed)  # refused before anything is measured
     features = zoo.lens_features(screened, progress=progress)
     history = _history(zoo, sample)
     listed = shortlist(
@@ -149,6 +152,7 @@ def recommend(  # noqa: PLR0913 - each says what is asked, or how it is worked o
         of=sample,
         history=history,
         keep=keep,
+        finalists=None if effort is Effort.THOROUGH else most_finalists(keep),
         constraints=constraints,
         seed=seed,
         progress=progress,
@@ -318,16 +322,24 @@ def compare(
 
 
 def near(
-    sample: Sample, zoo: Zoo, *, most: int = 10, metric: str = "mmd", seed: int = 0, progress: Progress = silent
+    sample: Sample,
+    zoo: Zoo,
+    *,
+    most: int = 10,
+    metric: str = "mmd",
+    family: str | None = None,
+    seed: int = 0,
+    progress: Progress = silent,
 ) -> tuple[DomainDistance, ...]:
-    """The nearest known domains by exact distance, nearest first.
+    """The nearest known domains, or those of a family, by exact distance, nearest first.
 
     Raises:
         UnknownName: no such metric, or no lens for this modality.
     """
     part = sample.subsample(MOST_ROWS, seed)
     features = zoo.lens_features(part, progress=progress)
-    nearest = measure_domains(part, features, zoo, keep=most, seed=seed, metric=metric, progress=progress)
+    measure = partial(measure_domains, keep=most, metric=metric, family=family)
+    nearest = measure(part, features, zoo, seed=seed, progress=progress)
     return tuple(nearest[:most])
 
 

@@ -20,6 +20,7 @@ epochs than were measured have gains of their own, unknown by as much as such ga
 modality without outcomes only scale-free features are used, and that is stated.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -74,6 +75,8 @@ BEYOND: Mapping[str, float] = {"rows": 1.0, "epochs": 0.2}
 """Deviation of what a training gains in log-odds for a unit more of these features, where outcomes do not tell it: what
 samples of images gain with rows, and with epochs (LOG.md)."""
 COVERED = 0.9
+_FARTHEST = math.sqrt((1 + COVERED) / (1 - COVERED))
+"""Deviations beyond which no distribution has more than half of what is not covered (Cantelli's inequality)."""
 FEWEST_FAMILIES = 9
 """Below which no quantile of what families were missed by is one that covers so many: Student's t is taken."""
 MOST_FOLDS = 10
@@ -139,10 +142,12 @@ def from_log_odds(odds: float) -> float:
 def covered_range(score: float, deviation: float) -> tuple[float, float]:
     """The ends of `COVERED` of what a score may be, as far to either side of it in log-odds.
 
-    Near 0 and 1 the outer side of a deviation in points has no room, and the inner one is too short.
+    Near 0 and 1 the outer side of a deviation in points has no room, and the inner one is too short. There a large
+    deviation is no small step in log-odds, and would reach across: no side is longer than Cantelli's inequality has it.
     """
-    odds, reach = float(log_odds(score)), Z * deviation / _slope(score)
-    return min(score, from_log_odds(odds - reach)), max(score, from_log_odds(odds + reach))
+    odds, reach, most = float(log_odds(score)), Z * deviation / _slope(score), _FARTHEST * deviation
+    low, high = max(score - most, from_log_odds(odds - reach)), min(score + most, from_log_odds(odds + reach))
+    return min(score, low), max(score, high)
 
 
 def _slope(score: float) -> float:

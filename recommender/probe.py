@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 
 from recommender.effort import Deadline
 from recommender.exposure import enough_unseen
-from recommender.race import UNRACED, Race
+from recommender.race import UNRACED, Race, row_work
 from recommender.resampling import Draws, draw_weights, resample
 from recommender.results import (
     UNSEEN_ERRORS,
@@ -76,7 +76,10 @@ def probe(  # noqa: PLR0913 - each says what is probed, or how
     """
     until = deadline or Deadline()
     why = f"it was not probed on {len(sample):,} rows"
-    results = workers(_attempted, _Probing(sample, folds, seed, race), candidates, zoo, until, progress)
+    costs = [race.seconds.get(candidate.checkpoint.name, 0.0) for candidate in candidates]
+    if not all(costs):
+        costs = [row_work(candidate) for candidate in candidates]
+    results = workers(_attempted, _Probing(sample, folds, seed, race), candidates, zoo, until, progress, costs)
     unreached = [Skipped(candidate.checkpoint.name, why) for candidate in candidates]
     scored, skipped, undone = sort_results(results, unreached)
     return tuple(scored), tuple(skipped), tuple(undone)

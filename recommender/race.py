@@ -2,7 +2,9 @@
 
 The bounds are paired: on the same rows, held out in the same folds, a linear head on the block that suits it best is
 held against the leader's (group bootstrap of the difference), as in Maron and Moore (1994), whose bounds are not
-paired, and Birattari et al. (2002). Who has dropped out is never probed in full.
+paired, and Birattari et al. (2002). Where accuracy judges, they are of the log probability that a head gives the true
+class, which tells heads apart on fewer rows than hits do. Who has dropped out is never probed in full; and of those
+whom the second look cannot tell apart only the first few are, for a tie is seldom decided by more rows.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,6 +21,7 @@ from recommender.results import Candidate, Skipped
 from recommender.transfer import scores
 from recommender.transfer.linear import out_of_fold
 from recommender.workers import Workers, in_this_process, sort_results
+from registry.cards import Metric, Task
 from registry.errors import EstimatorError, NoVariation, TooFewRows
 from registry.features import Encoded
 from registry.modalities import modalities
@@ -26,12 +29,24 @@ from registry.progress import Phase, Progress, Unreported, silent, tracked
 from registry.sample import Sample
 from registry.zoo import Zoo
 
-__all__ = ["LOOKED_SECONDS", "LOOKED_WORK", "UNRACED", "Race", "race", "row_work", "screening_scores"]
+__all__ = [
+    "LOOKED_SECONDS",
+    "LOOKED_WORK",
+    "UNRACED",
+    "Race",
+    "looked_rows",
+    "most_finalists",
+    "race",
+    "row_work",
+    "screening_scores",
+]
 
-FIRST, SECOND = 96, 200
-"""Rows of the first and of the second look. On eight sets the best of thirteen probes came first by a look on 200
-rows, and on 96 once eighth (LOG.md): there nobody drops out but by the bounds."""
+FIRST, SECOND = (1 / 8, 48, 96), (1 / 4, 96, 200)
+"""Share of the rows, fewest and most of the first and of the second look. On eight sets the best of thirteen probes
+came first by a look on 200 rows, and on 96 once eighth (LOG.md): there nobody drops out but by the bounds."""
 LEAST_LOOKED = 32
+ROWS_A_CLASS = 2
+"""Rows of a look for each class at least, without which they cannot be folded."""
 LOOKED_BY = ("linear", "knn", "logme")
 """Scores that a look adds up, each as deviations from the mean of all that are looked at."""
 LOOKED_WORK = 2e12
@@ -43,6 +58,8 @@ BEHIND, FAR_BEHIND = 0.95, 0.99
 """Share of the draws in which the leader is ahead of who gets no more rows, and of who gets no full probe."""
 FINALISTS = 2
 """How many are probed in full at least."""
+IMPROBABLE = 0.05
+"""Added to the probability that a head gives the true class, so that one sure mistake does not outweigh all else."""
 RACE_SHARE = 0.5
 """Share of the time there is that the race may take."""
 
@@ -68,11 +85,20 @@ UNRACED = Race(())
 
 
 @dataclass(frozen=True, eq=False)
+class _Drawn:
+    """What heads are held against one another by, on the same draws of rows."""
+
+    score: Draws
+    likelihood: Float[np.ndarray, " B"] | None
+    """Mean log probability of the true class in each draw; None where another metric than accuracy judges."""
+
+
+@dataclass(frozen=True, eq=False)
 class _Look:
     candidate: Candidate
     values: Mapping[str, float]
-    drawn: Draws | None
-    """A linear head's score out of fold; None where the rows cannot be folded."""
+    drawn: "_Drawn | None"
+    """Of a linear head out of fold; None where the rows cannot be folded."""
     seconds: float
 
     @property
@@ -80,20 +106,22 @@ class _Look:
         return self.candidate.checkpoint.name
 
 
-def race(
+def race(  # noqa: PLR0913 - each says who races, or how
     sample: Sample,
     candidates: Sequence[Candidate],
     zoo: Zoo,
     *,
     keep: int,
+    finalists: int | None = None,
     seed: int = 0,
     progress: Progress = silent,
     deadline: Deadline | None = None,
     workers: Workers = in_this_process,
 ) -> Race:
-    """At most ``keep`` of the candidates, at least `FINALISTS`; all, unseen, where they are not more than ``keep``.
+    """At most ``finalists`` of the candidates, else ``keep``, and at least `FINALISTS`.
 
-    As many are looked at, in the order in which they come, as `LOOKED_WORK` goes for.
+    All, unseen, where they are not more than ``keep``. As many are looked at, in the order in which they come, as
+    `LOOKED_WORK` goes for.
 
     Raises:
         Cancelled: the observer wants no more.
@@ -107,11 +135,13 @@ def race(
         Skipped(c.checkpoint.name, f"not looked at: {len(within)} others, of which more was to be hoped, took all time")
         for c in beyond
     ]
-    part = _part(sample, within, FIRST, seed)
+    most = min(keep, max(FINALISTS, keep if finalists is None else finalists))
+    first, further = looked_rows(sample)
+    part = _part(sample, within, first, seed)
     looks, failed, undone = _looked(_Glance(part, None, seed), within, zoo, progress, until, workers)
     if not looks and undone:
         return Race(tuple(within), tuple(skipped), tuple(undone))
-    second = _part(sample, [look.candidate for look in looks], SECOND, seed) if looks else part
+    second = _part(sample, [look.candidate for look in looks], further, seed) if looks else part
     if len(second) > len(part) and len(looks) > keep and not undone:
         on, dropped = _dropped(looks, part, keep, BEHIND)
         ahead_yet = [look.candidate for look in on]
@@ -120,15 +150,39 @@ def race(
             looks, part = more, second
             failed += [*dropped, *broken]
     ordered = _ordered(looks)
-    failed += [
-        Skipped(
-            look.name, f"its first look on {len(part)} rows came {place}. of {len(ordered)}; the first {keep} go on"
-        )
-        for place, look in enumerate(ordered[keep:], start=keep + 1)
-    ]
-    ahead, dropped = _dropped(ordered[:keep], part, FINALISTS, FAR_BEHIND)
+    failed += _beyond(ordered, part, most)
+    ahead, dropped = _dropped(ordered[:most], part, FINALISTS, FAR_BEHIND)
     seconds = {look.name: look.seconds for look in looks}
     return Race(tuple(look.candidate for look in ahead), (*skipped, *failed, *dropped), tuple(undone), part, seconds)
+
+
+def most_finalists(keep: int) -> int:
+    """How many of ``keep`` are probed in full at most where a look cannot tell them apart: the better half."""
+    return max(FINALISTS, -(-keep // 2))
+
+
+def looked_rows(sample: Sample) -> tuple[int, int]:
+    """Rows of the first and of the second look at the candidates, where their work allows it."""
+    foldable = ROWS_A_CLASS * len(sample.classes)
+    first, second = (
+        min(len(sample), max(foldable, int(np.clip(share * len(sample), least, most))))
+        for share, least, most in (FIRST, SECOND)
+    )
+    return first, second
+
+
+def _beyond(ordered: Sequence[_Look], part: Sample, most: int) -> list[Skipped]:
+    """Who comes after the first ``most``, and whether chance may have put it there."""
+    tied, _ = _dropped(ordered, part, most, FAR_BEHIND)
+    close = {look.name for look in tied}
+    return [
+        Skipped(
+            look.name,
+            f"its look on {len(part)} rows came {place}. of {len(ordered)}; the first {most} are probed in full"
+            + (", and with more rows it would hardly be told from them" if look.name in close else ""),
+        )
+        for place, look in enumerate(ordered[most:], start=most + 1)
+    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +204,9 @@ def _looked(
 ) -> tuple[list[_Look], list[Skipped], list[Skipped]]:
     """A look at each on these rows; who failed, and whom time did not do for."""
     why = f"it was not looked at on {len(glance.part)} rows"
-    results = workers(_attempted, glance, candidates, zoo, deadline, Unreported(progress))
+    results = workers(
+        _attempted, glance, candidates, zoo, deadline, Unreported(progress), [row_work(one) for one in candidates]
+    )
     reported = tracked(results, progress, Phase.LOOK, len(candidates))
     return sort_results(reported, [Skipped(candidate.checkpoint.name, why) for candidate in candidates])
 
@@ -193,21 +249,27 @@ def screening_scores(encoded: Encoded, sample: Sample) -> Mapping[str, float]:
     return values
 
 
-def _drawn(encoded: Encoded, part: Sample, seed: int) -> Draws | None:
-    """The score out of fold of a linear head on the block where that is best, with its bootstrap."""
+def _drawn(encoded: Encoded, part: Sample, seed: int) -> _Drawn | None:
+    """What the linear head says out of fold on the block where it scores best, with its bootstrap."""
     try:
         folds = part.folds(seed=seed)
     except TooFewRows:
         return None
-    positions = part.positions
+    positions, truth = part.positions, part.targets.values
     groups, dealt = positions.units(None if part.groups is None else part.group_ids), folds[positions.rows]
     tested, weights = folds >= 0, draw_weights(part.group_ids, seed=seed)
+    weights = weights[:, tested]
     drawn = []
     for block in encoded.blocks:
         with suppress(EstimatorError):
-            guess = positions.gathered(out_of_fold(block.vectors, positions.targets, dealt, groups=groups).predicted)
-            drawn.append(resample(part.metric, part.targets.values[tested], guess[tested], weights[:, tested]))
-    return max(drawn, key=lambda draws: draws.value, default=None)
+            head = out_of_fold(block.vectors, positions.targets, dealt, groups=groups)
+            guess = positions.gathered(head.predicted)[tested]
+            likelihood = None
+            if part.task is Task.CLASSIFICATION and part.metric is Metric.ACCURACY:
+                probable = head.probabilities[tested, truth[tested]]
+                likelihood = weights @ np.log(probable + IMPROBABLE) / weights.sum(axis=1)
+            drawn.append(_Drawn(resample(part.metric, truth[tested], guess, weights), likelihood))
+    return max(drawn, key=lambda one: one.score.value, default=None)
 
 
 def _ordered(looks: Sequence[_Look]) -> list[_Look]:
@@ -225,27 +287,31 @@ def _dropped(looks: Sequence[_Look], part: Sample, least: int, sure: float) -> t
     on: list[_Look] = []
     dropped: list[Skipped] = []
     for place, look in enumerate(ordered):
-        ends = None if leader is None else _behind(look, leader, sure)
-        if leader is None or ends is None or place < least or ends[1] >= 0:
+        why = None if leader is None or place < least else _behind(look, leader, part, sure)
+        if why is None:
             on.append(look)
         else:
-            reach = part.metric.interval(*(-end for end in reversed(ends)))
-            why = f"on {len(part)} rows it lies {reach} behind {leader.name}, beyond chance"
-            dropped.append(Skipped(look.name, f"{why}: it got no more"))
+            dropped.append(Skipped(look.name, f"on {len(part)} rows {why}, beyond chance: it got no more"))
     kept = {look.name for look in on}
     return [look for look in looks if look.name in kept], dropped
 
 
 def _value(look: _Look) -> float:
-    return -np.inf if look.drawn is None else look.drawn.value
+    return -np.inf if look.drawn is None else look.drawn.score.value
 
 
-def _behind(look: _Look, leader: _Look, sure: float) -> tuple[float, float] | None:
-    """The interval of its score less the leader's, on the same draws of rows."""
+def _behind(look: _Look, leader: _Look, part: Sample, sure: float) -> str | None:
+    """That it lies behind the leader on the same draws of rows, and by how much; None where that may be chance."""
     if look.drawn is None or leader.drawn is None:
         return None
-    low, high = np.quantile(look.drawn.draws - leader.drawn.draws, [1 - sure, sure])
-    return float(low), float(high)
+    mine, theirs = look.drawn, leader.drawn
+    if mine.likelihood is not None and theirs.likelihood is not None:
+        if np.quantile(mine.likelihood - theirs.likelihood, sure) >= 0:
+            return None
+        apart = part.metric.difference(mine.score.value - theirs.score.value)
+        return f"it scores {apart} beside {leader.name} and gives the true classes less probability"
+    low, high = np.quantile(mine.score.draws - theirs.score.draws, [1 - sure, sure])
+    return None if high >= 0 else f"it lies {part.metric.interval(-float(high), -float(low))} behind {leader.name}"
 
 
 def _part(sample: Sample, candidates: Sequence[Candidate], most: int, seed: int) -> Sample:

@@ -307,6 +307,8 @@ class NearRequest(_OfSample):
     kind = "domains near"
     most: Count = 10
     metric: Name = "mmd"
+    family: Name | None = None
+    """Only domains of this family, however many of others are nearer."""
 
 
 class AddDomainRequest(_OfSample):

@@ -248,8 +248,9 @@ def perform(  # noqa: PLR0911 - one case a kind
             return _compare(request, zoo, watcher)
         case NearRequest():
             sample = read_sample(request.sample, watcher)
-            seed, most = request.sample.seed, request.most
-            return flow.near(sample, zoo, most=most, metric=request.metric, seed=seed, progress=watcher)
+            most, metric, seed = request.most, request.metric, request.sample.seed
+            wanted = partial(flow.near, most=most, metric=metric, family=request.family)
+            return wanted(sample, zoo, seed=seed, progress=watcher)
         case AddDomainRequest():
             source = read_sample(request.sample, watcher)
             return zoo.add_domain(source, name=request.name, family=request.family, progress=watcher)

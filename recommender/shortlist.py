@@ -69,6 +69,7 @@ def shortlist(  # noqa: PLR0913 - each says what is looked at, or how
     of: Sample | None = None,
     history: History | None = None,
     keep: int = 5,
+    finalists: int | None = None,
     constraints: Constraints | None = None,
     seed: int = 0,
     progress: Progress = silent,
@@ -77,6 +78,8 @@ def shortlist(  # noqa: PLR0913 - each says what is looked at, or how
     workers: Workers = in_this_process,
 ) -> Shortlist:
     """Choose at most ``keep`` checkpoints that win the race, beside at most `MOST_SEEN` that have seen rows.
+
+    Where they race and ``finalists`` are stated, no more than these are chosen.
 
     ``sample`` is what is probed, ``features`` the lens's of it; ``of`` is the whole of which it is part. What has seen
     rows does not race, for it would flatter itself; of these, the most accurate at their source are kept.
@@ -94,7 +97,17 @@ def shortlist(  # noqa: PLR0913 - each says what is looked at, or how
         domain = declared.name if declared is not None else str(card.domain)
         candidates.append(Candidate(card, distance_of.get(domain), exposures.of(card)))
     known = history or History(())
-    run = partial(race, sample, zoo=zoo, keep=keep, seed=seed, progress=progress, deadline=deadline, workers=workers)
+    run = partial(
+        race,
+        sample,
+        zoo=zoo,
+        keep=keep,
+        finalists=finalists,
+        seed=seed,
+        progress=progress,
+        deadline=deadline,
+        workers=workers,
+    )
     candidates.sort(key=lambda candidate: _hope(candidate, known))
     own = sorted((c for c in candidates if c.exposure is not None), key=lambda c: -_own_score(c.checkpoint))
     skipped += [
@@ -137,13 +150,16 @@ def measure_domains(
     keep: int = 5,
     seed: int = 0,
     metric: str = "mmd",
+    family: str | None = None,
     progress: Progress = silent,
 ) -> list[DomainDistance]:
     """The exact distance of what the lens saw to the domains that the sketches call nearest, nearest first.
 
+    With ``family`` the domains of that family alone count.
+
     The percentile among the registry's own pairs is told for ``mmd`` alone, whose pairs the sketches hold.
     """
-    names = [domain.name for domain, _ in zoo.near(features, max(LEAST, ROOM * keep))]
+    names = [domain.name for domain, _ in zoo.near(features, max(LEAST, ROOM * keep), family=family)]
     pairs = _pair_distances(zoo, sample) if metric == "mmd" else np.array([])
     rows = []
     for done, name in enumerate(names):

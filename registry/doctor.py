@@ -30,6 +30,7 @@ __all__ = ["Check", "Diagnosis", "Finding", "FindingKind", "Report", "check", "e
 
 _MOST_FAULTS = 3
 """Files that a finding names."""
+_COMPARED_AT_ONCE = 4096
 
 
 class FindingKind(StrEnum):
@@ -103,11 +104,12 @@ def check(
     mend: bool = False,
     catalog: Path | None = None,
     also: Sequence[Check] = (),
+    deep: bool = False,
     progress: Progress = silent,
 ) -> Report:
     """Examine (and with ``mend`` repair) the registry of a home, even one whose database does not open.
 
-    ``also`` are checks of what lies in the home beside the registry: runs, say.
+    ``also`` are checks of what lies in the home beside the registry: runs, say. ``deep`` reads every shared file.
 
     Raises:
         HomeUnusable: the home cannot be read or written.
@@ -122,23 +124,23 @@ def check(
             return Report((finding,), mendable=int(place.writable and place.registry is None))
         done = _rescue(place)
         zoo = Zoo.open(home, catalog=catalog, mend=False, progress=progress)
-        rest = repair(zoo, also=also, progress=progress)
+        rest = repair(zoo, also=also, deep=deep, progress=progress)
         return Report((replace(finding, done=done), *rest.findings), rest.quarantined)
     with zoo:
-        return (repair if mend else examine)(zoo, also=also, progress=progress)
+        return (repair if mend else examine)(zoo, also=also, deep=deep, progress=progress)
 
 
-def examine(zoo: Zoo, *, also: Sequence[Check] = (), progress: Progress = silent) -> Report:
+def examine(zoo: Zoo, *, also: Sequence[Check] = (), deep: bool = False, progress: Progress = silent) -> Report:
     """Everything that is wrong; changes nothing."""
-    diagnoses = list(_findings(zoo, also, progress))
+    diagnoses = list(_findings(zoo, also, progress, deep=deep))
     mendable = sum(mend is not None for _, mend in diagnoses) if zoo.home.writable else 0
     return Report(tuple(finding for finding, _ in diagnoses), _kept_aside(zoo), mendable)
 
 
-def repair(zoo: Zoo, *, also: Sequence[Check] = (), progress: Progress = silent) -> Report:
+def repair(zoo: Zoo, *, also: Sequence[Check] = (), deep: bool = False, progress: Progress = silent) -> Report:
     """Everything that is wrong, after what can be mended safely was mended."""
     mended = []
-    for finding, mend in _findings(zoo, also, progress):
+    for finding, mend in _findings(zoo, also, progress, deep=deep):
         try:
             mended.append(replace(finding, done=mend()) if mend else finding)
         except TransferZooError as cause:
@@ -146,9 +148,11 @@ def repair(zoo: Zoo, *, also: Sequence[Check] = (), progress: Progress = silent)
     return Report(tuple(mended), _kept_aside(zoo))
 
 
-def _findings(zoo: Zoo, also: Sequence[Check], progress: Progress) -> Iterator[Diagnosis]:
+def _findings(zoo: Zoo, also: Sequence[Check], progress: Progress, *, deep: bool) -> Iterator[Diagnosis]:
     """Every finding with its repair, where there is a safe one. Later checks rely on the repairs of earlier ones."""
-    checks = (_database, _checkpoints, _objects, _cache, _sketches, _index, _features, _jobs, _leftovers, *also)
+    contents = (_contents,) if deep else ()
+    rest = (_cache, _sketches, _index, _features, _jobs, _leftovers, *also)
+    checks: Sequence[Check] = (_database, _checkpoints, *contents, _objects, *rest)
     for done, check in enumerate(checks):
         advance(progress, Phase.EXAMINE, done, len(checks))
         try:
@@ -200,6 +204,17 @@ def _wrong_with(card: Checkpoint) -> str:
     except OSError as cause:
         return f"its weights cannot be read: {cause}"
     return f"the weights in {card.folder} are not those that were registered" if changed else ""
+
+
+def _contents(zoo: Zoo) -> Iterator[Diagnosis]:
+    """Shared files that have another content than their digest says. What is removed is missing, and so uploaded."""
+    shared = zoo.home.shared
+    if shared is None:
+        return
+    for digest in shared.objects.damaged():
+        remedy = "Remove it: it is uploaded again where it was made."
+        finding = Finding(FindingKind.OBJECT, digest, "what is shared of it has another content", remedy)
+        yield finding, partial(_no_longer_shared, shared, digest)
 
 
 def _objects(zoo: Zoo) -> Iterator[Diagnosis]:
@@ -279,10 +294,13 @@ def _index(zoo: Zoo) -> Iterator[Diagnosis]:
 
 def _agrees(zoo: Zoo, lens: Lens, numbers: np.ndarray, vectors: np.ndarray) -> bool:
     """Whether those of the index's vectors that the database has are the database's."""
-    common = np.isin(numbers, zoo.store.sketch_numbers(lens.digest))
-    there = zoo.store.embeddings(numbers[common].tolist())
-    held = dict(zip(numbers.tolist(), vectors, strict=True))
-    return all(np.array_equal(embedding, held[number]) for number, embedding in there.items())
+    common = np.flatnonzero(np.isin(numbers, zoo.store.sketch_numbers(lens.digest)))
+    for start in range(0, len(common), _COMPARED_AT_ONCE):
+        held = {int(numbers[place]): vectors[place] for place in common[start : start + _COMPARED_AT_ONCE]}
+        there = zoo.store.embeddings([*held])
+        if not all(np.array_equal(embedding, held[number]) for number, embedding in there.items()):
+            return False
+    return True
 
 
 def _features(zoo: Zoo) -> Iterator[Diagnosis]:
@@ -414,6 +432,11 @@ def _reaped(zoo: Zoo) -> str:
 def _shared_again(zoo: Zoo, name: str) -> str:
     zoo.share(name)
     return "uploaded"
+
+
+def _no_longer_shared(shared: ObjectCache, digest: str) -> str:
+    shared.objects.drop(digest)
+    return "removed"
 
 
 def _uncached(shared: ObjectCache, cached: CachedFolder) -> str:

@@ -1,5 +1,6 @@
 """Which domains are near: an index of the sketches in a lens that follows the database, and is kept beside it."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
@@ -16,6 +17,10 @@ from registry.store import Store
 __all__ = ["DomainSearch"]
 
 _SAVED_EVERY = 100
+_COUNTED_AFTER = 20
+"""Sketches are counted again after so many times what counting took: of a million it takes longer than a search."""
+_READ_AT_ONCE = 4096
+"""Embeddings that are read from the database at once: whatever their number, memory holds them in the index alone."""
 
 
 class DomainSearch:
@@ -24,14 +29,29 @@ class DomainSearch:
     def __init__(self, store: Store, home: Home, note: Callable[[str], None]) -> None:
         self._store, self._home, self._note = store, home, note
         self._indexes: dict[str, tuple[Any, tuple[int, int]]] = {}
+        self._counted: dict[str, float] = {}
         self._searching = Lock()
 
-    def nearest(self, lens: Lens, embedding: Float[np.ndarray, " d"], k: int | None) -> list[tuple[int, float]]:
-        """Numbers of the ``k`` nearest sketches, or of all, with their squared distances; nearest first."""
+    def nearest(
+        self,
+        lens: Lens,
+        embedding: Float[np.ndarray, " d"],
+        k: int | None,
+        *,
+        family: str | None = None,
+        anew: bool = False,
+    ) -> list[tuple[int, float]]:
+        """Numbers of the ``k`` nearest sketches, or of all, with their squared distances; nearest first.
+
+        With ``family`` those of its domains alone count. What others have removed may be among them for a short while,
+        unless the database is to be counted ``anew``.
+        """
         with self._searching:
-            index = self._index(lens)
-            most = len(index) if k is None else min(k, len(index))
-            squares, numbers = index.search(embedding, most) if most else ((), ())
+            index = self._index(lens, anew)
+            among = None if family is None else self._store.sketch_numbers(lens.digest, family=family)
+            there = len(index if among is None else among)
+            most = there if k is None else min(k, there)
+            squares, numbers = index.search(embedding, most, among=among) if most else ((), ())
         return [(int(number), float(square)) for square, number in zip(squares, numbers, strict=True)]
 
     def path(self, lens: Lens) -> Path:
@@ -45,15 +65,29 @@ class DomainSearch:
     def close(self) -> None:
         """Let go of the indexes; the next search reads them again."""
         self._indexes.clear()
+        self._counted.clear()
 
-    def _index(self, lens: Lens) -> Any:  # noqa: ANN401 - a DomainIndex; FAISS is loaded for searches only
+    def _state(self, lens: Lens, known: tuple[int, int], anew: bool) -> tuple[int, int]:
+        """How many sketches there are and the newest's number; where that is known, they are counted now and then."""
+        began = time.monotonic()
+        if (
+            not anew
+            and began < self._counted.get(lens.digest, 0.0)
+            and self._store.newest_sketch(lens.digest) == known[1]
+        ):
+            return known
+        state = self._store.sketch_count(lens.digest)
+        self._counted[lens.digest] = time.monotonic() + _COUNTED_AFTER * (time.monotonic() - began)
+        return state
+
+    def _index(self, lens: Lens, anew: bool) -> Any:  # noqa: ANN401 - a DomainIndex; FAISS is loaded for searches only
         """The index of all sketches in a lens, brought up to date with the database."""
         path = self.path(lens)
         if lens.digest not in self._indexes:
             loaded = DomainIndex.load(path, self.stamp(lens)) or DomainIndex(2 * FREQUENCIES)
             self._indexes[lens.digest] = loaded, (0, 0)
         index, known = self._indexes[lens.digest]
-        state = self._store.sketch_count(lens.digest)
+        state = self._state(lens, known, anew)
         if state != known:
             changed = self._follow(index, lens, known, state)
             self._indexes[lens.digest] = index, state
@@ -69,10 +103,13 @@ class DomainSearch:
             numbers, have = self._store.sketch_numbers(lens.digest), index.numbers
             gone, numbers = np.setdiff1d(have, numbers), np.setdiff1d(numbers, have)
             index.remove(gone)
-        read = self._store.embeddings([int(number) for number in numbers])
-        if read:
-            index.add([*read], np.stack([*read.values()]))
-        return len(gone) + len(read)
+        added = 0
+        for start in range(0, len(numbers), _READ_AT_ONCE):
+            read = self._store.embeddings(numbers[start : start + _READ_AT_ONCE].tolist())
+            if read:
+                index.add([*read], np.stack([*read.values()]))
+            added += len(read)
+        return len(gone) + added
 
     def _save(self, index: Any, path: Path, stamp: str) -> None:  # noqa: ANN401 - likewise
         """Keep the index; where that cannot be done the next process makes it anew."""

@@ -110,6 +110,7 @@
     │   ├── KeyNeeded                              no key, or one that is none, expired or revoked
     │   ├── ScopeMissing                           the key does not permit that
     │   ├── OriginRefused                          a page of another site, or another name of this host
+    │   ├── RequestRefused                         a request that is too large, too slow or malformed
     │   ├── LimitReached                           too many requests, jobs or bytes
     │   ├── UploadRefused                          an upload that is too large, too slow, or of no known kind
     │   └── KeyReused                              an idempotency key that stood for something else
@@ -224,6 +225,7 @@ __all__ = [
     "RegistryNewer",
     "RegistryRefused",
     "RemoteCodeRefused",
+    "RequestRefused",
     "RowsInMemory",
     "SampleError",
     "ScopeMissing",
@@ -460,12 +462,20 @@ class LimitReached(AccessError):
         super().__init__(f"too many {what}: {most} at most", f"Wait {seconds:.0f} s, and ask again.")
 
 
-class UploadRefused(AccessError):
-    """An upload that is not taken."""
+class RequestRefused(AccessError):
+    """A request that is not read to its end."""
+
+    what = "request"
 
     def __init__(self, why: str, remedy: str, *, status: int) -> None:
         self.status = status
-        super().__init__(f"this upload is not taken: {why}", remedy)
+        super().__init__(f"this {self.what} is not taken: {why}", remedy)
+
+
+class UploadRefused(RequestRefused):
+    """An upload that is not taken."""
+
+    what = "upload"
 
 
 class KeyReused(AccessError):
@@ -803,9 +813,9 @@ class OutOfRange(EstimatorError):
 class TooFewRows(EstimatorError):
     """Fewer rows than the estimate needs."""
 
-    def __init__(self, what: str, need: int, have: int) -> None:
+    def __init__(self, what: str, need: int, have: int, remedy: str = "") -> None:
         self.what, self.need, self.have = what, need, have
-        super().__init__(f"{what}: need {need} rows, have {have}", "Give more rows.")
+        super().__init__(f"{what}: need {need} rows, have {have}", remedy or "Give more rows.")
 
 
 class SingleClass(EstimatorError):

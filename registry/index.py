@@ -4,7 +4,7 @@ import json
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import faiss
 import numpy as np
@@ -20,6 +20,13 @@ _FLAT_FLOATS = 4_000_000
 _COMPONENTS = 64
 _FITTED_ON = 4096
 _ADDED_AT_ONCE = 8192
+_LISTED = 200_000
+"""Embeddings from which on their components lie in lists, of which the nearest few are read: FAISS's inverted file."""
+_FITTED_A_LIST = 40
+_FEWEST_LISTS, _SPARE = 4, 4
+"""Lists that are read at least, and how many times as many as the points took on which that was measured."""
+_OF_LISTS = 0.1
+"""Share of the re-ranked beyond which so many nearest are asked for that all lists are read."""
 _TIES = 32
 """Embeddings beyond the nearest that are measured in float64, to order what float32 cannot tell apart."""
 _RERANKED = 1000
@@ -122,9 +129,11 @@ class DomainIndex:
         self._leading = None
 
     def search(
-        self, query: Float[np.ndarray, " e"], k: int
+        self, query: Float[np.ndarray, " e"], k: int, *, among: Int64[np.ndarray, " m"] | None = None
     ) -> tuple[Float64[np.ndarray, " k"], Int64[np.ndarray, " k"]]:
-        """Squared distances and numbers of the ``k`` nearest, nearest first, ties by number.
+        """Squared distances and numbers of the ``k`` nearest, or as many as there are ``among`` these, nearest first.
+
+        Ties come by number.
 
         Raises:
             TooManyNeighbors: ``k`` is larger than the index.
@@ -136,7 +145,10 @@ class DomainIndex:
         if len(query) != self.width:
             raise WidthMismatch(len(query), self.width)
         point = _sound(query[None], "the query")[0]
-        places, squares = self._nearest(point, k)
+        if among is None:
+            places, squares = self._nearest(point, k)
+        else:
+            places, squares = self._nearest_among(point, k, np.flatnonzero(np.isin(self.numbers, among)))
         numbers = self.numbers[places]
         order = np.lexsort([numbers, squares])[:k]
         return squares[order], numbers[order]
@@ -147,11 +159,17 @@ class DomainIndex:
         Raises:
             DiskFull: there is no room; nothing is left of it.
         """
-        content = faiss.serialize_index(self._index).tobytes()
-        head = {"stamp": stamp, "size": len(content), "crc32": zlib.crc32(content)}
-        with replacing(path, len(content)) as partial, partial.open("wb") as file:
+        numbers, vectors = self.numbers, self.vectors
+        starts = range(0, len(self), _ADDED_AT_ONCE)
+        parts = [numbers.data, *(vectors[start : start + _ADDED_AT_ONCE].data for start in starts)]
+        sum_of_all = 0
+        for part in parts:
+            sum_of_all = zlib.crc32(part, sum_of_all)
+        head = {"stamp": stamp, "rows": len(self), "width": self.width, "crc32": sum_of_all}
+        with replacing(path, numbers.nbytes + vectors.nbytes) as partial, partial.open("wb") as file:
             file.write(json.dumps(head).encode() + b"\n")
-            file.write(content)
+            for part in parts:
+                file.write(part)
 
     @classmethod
     def load(cls, path: Path, stamp: str) -> "DomainIndex | None":
@@ -159,15 +177,26 @@ class DomainIndex:
         try:
             with path.open("rb") as file:
                 head = json.loads(file.readline(4096))
-                content = file.read()
-            if head != {"stamp": stamp, "size": len(content), "crc32": zlib.crc32(content)}:
-                return None
-            stored = faiss.deserialize_index(np.frombuffer(content, np.uint8))
-        except (OSError, ValueError, RecursionError, RuntimeError):
+                rows, width = int(head["rows"]), int(head["width"])
+                if head["stamp"] != stamp or path.stat().st_size != file.tell() + rows * (8 + 4 * width):
+                    return None
+                loaded = cls(width)
+                if loaded._read(file, rows) != head["crc32"]:
+                    return None
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
-        loaded = cls(stored.d)
-        loaded._index = stored
         return loaded
+
+    def _read(self, file: BinaryIO, rows: int) -> int:
+        """Add what lies in a file; the checksum of it."""
+        content = file.read(8 * rows)
+        numbers, sum_of_all = np.frombuffer(content, np.int64), zlib.crc32(content)
+        for start in range(0, rows, _ADDED_AT_ONCE):
+            some = numbers[start : start + _ADDED_AT_ONCE]
+            content = file.read(4 * self.width * len(some))
+            sum_of_all = zlib.crc32(content, sum_of_all)
+            self._index.add_with_ids(np.frombuffer(content, np.float32).reshape(len(some), self.width), some)
+        return sum_of_all
 
     def _nearest(
         self, point: Float32[np.ndarray, " e"], k: int
@@ -176,7 +205,30 @@ class DomainIndex:
         taken = min(len(self), k + _TIES)
         index = self._flat if self.vectors.size <= _FLAT_FLOATS else self._reranking(taken)
         places = index.search(point[None], taken)[1][0]
-        return places, np.square(self.vectors[places].astype(np.float64) - point).sum(axis=1)
+        if (places < 0).any():  # the lists that were read hold fewer
+            places = self._flat.search(point[None], taken)[1][0]
+        return places, self._squares(point, places)
+
+    def _nearest_among(
+        self, point: Float32[np.ndarray, " e"], k: int, allowed: Int64[np.ndarray, " m"]
+    ) -> tuple[Int64[np.ndarray, " m"], Float64[np.ndarray, " m"]]:
+        """The same among the places that are allowed.
+
+        Few are all measured; of many, more and more of the nearest of all are taken, until enough of them are allowed.
+        """
+        taken = 2 * k * len(self) // max(1, allowed.size)
+        while allowed.size * self.width > _FLAT_FLOATS and taken < allowed.size:
+            places, squares = self._nearest(point, taken)
+            kept = np.isin(places, allowed)
+            if np.count_nonzero(kept) >= k:
+                return places[kept], squares[kept]
+            taken *= 4
+        return allowed, self._squares(point, allowed)
+
+    def _squares(self, point: Float32[np.ndarray, " e"], places: Int64[np.ndarray, " m"]) -> Float64[np.ndarray, " m"]:
+        spans = [places[start : start + _ADDED_AT_ONCE] for start in range(0, len(places), _ADDED_AT_ONCE)]
+        parts = [np.square(self.vectors[span].astype(np.float64) - point).sum(axis=1) for span in spans]
+        return np.concatenate([np.empty(0), *parts])
 
     def _reranking(self, taken: int) -> Any:  # noqa: ANN401 - as above
         """FAISS's index that finds so many by leading components; the flat one where these leave too much open."""
@@ -194,8 +246,13 @@ class _Leading:
 
     def __init__(self, flat: Any, vectors: Float32[np.ndarray, "n e"]) -> None:  # noqa: ANN401 - FAISS has no types
         self.fitted = len(vectors)
-        self._index = faiss.index_factory(flat.d, f"PCA{min(_COMPONENTS, flat.d)},Flat")
-        self._index.train(np.ascontiguousarray(vectors[:: max(1, len(vectors) // _FITTED_ON)]))
+        lists = round(len(vectors) ** 0.5) if len(vectors) >= _LISTED else 0
+        kind = f"IVF{lists},Flat" if lists else "Flat"
+        self._index = faiss.index_factory(flat.d, f"PCA{min(_COMPONENTS, flat.d)},{kind}")
+        self._lists = faiss.extract_index_ivf(self._index) if lists else None
+        self._read = lists
+        fitted_on = max(_FITTED_ON, _FITTED_A_LIST * lists)
+        self._index.train(np.ascontiguousarray(vectors[:: max(1, len(vectors) // fitted_on)]))
         self.add(vectors)
         self._reranked = self._enough(flat, vectors)
 
@@ -206,6 +263,8 @@ class _Leading:
     def over(self, flat: Any, taken: int) -> Any:  # noqa: ANN401 - as above
         """The index that re-ranks by ``flat``; that itself where half of all would be measured anyway."""
         wanted = max(self._reranked, taken)
+        if self._lists is not None:
+            self._lists.nprobe = self._read if taken <= _OF_LISTS * self._reranked else self._lists.nlist
         return flat if wanted >= flat.ntotal // 2 else self._reranking(flat, wanted / taken)
 
     def _enough(self, flat: Any, vectors: Float32[np.ndarray, "n e"]) -> int:  # noqa: ANN401 - as above
@@ -213,12 +272,21 @@ class _Leading:
         pairs = np.random.default_rng(0).integers(0, len(vectors), (_QUERIES, 2))
         queries = np.ascontiguousarray((vectors[pairs[:, 0]] + vectors[pairs[:, 1]]) / 2)
         exact, reranked = flat.search(queries, _NEAREST)[0][:, -1:], _RERANKED
-        within = _FLOAT32 * float(np.square(queries).sum(axis=1).max())
-        while reranked < flat.ntotal // 2:
+        limits = exact * (1 + _ROUNDING) + _FLOAT32 * float(np.square(queries).sum(axis=1).max())
+
+        def enough() -> bool:
             squares = self._reranking(flat, reranked / _NEAREST).search(queries, _NEAREST)[0]
-            if (squares <= exact * (1 + _ROUNDING) + within).mean() >= _RECALL:
-                break
+            return bool((squares <= limits).mean() >= _RECALL)
+
+        if self._lists is not None:
+            self._lists.nprobe = self._lists.nlist
+        while reranked < flat.ntotal // 2 and not enough():
             reranked *= 4
+        if self._lists is not None and reranked < flat.ntotal // 2:
+            self._lists.nprobe = _FEWEST_LISTS
+            while self._lists.nprobe < self._lists.nlist and not enough():
+                self._lists.nprobe *= 2
+            self._read = min(_SPARE * self._lists.nprobe, self._lists.nlist)
         return reranked
 
     def _reranking(self, flat: Any, factor: float) -> Any:  # noqa: ANN401 - as above

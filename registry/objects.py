@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -260,6 +260,29 @@ class Objects:
             if size != file.size
         )
 
+    def damaged(self) -> Iterator[str]:
+        """Digests of the files that are kept and have another content now; each is read from end to end.
+
+        Raises:
+            ObjectsError: they cannot be listed or read.
+        """
+        with self._answering("blobs"):
+            places = sorted(self._files.find(self._path("blobs")))
+        for digest in filter(_DIGEST.fullmatch, (PurePosixPath(str(place)).name for place in places)):
+            with suppress(ObjectMissing), self._answering(key := _blob(digest)):
+                with self._files.open(self._path(key), "rb") as content:
+                    same = file_digest(content, "sha256").hexdigest() == digest
+                if not same:
+                    yield digest
+
+    def drop(self, digest: str) -> None:
+        """Remove a file that is damaged: who has it uploads it again.
+
+        Raises:
+            ObjectsError: it cannot be removed there.
+        """
+        self._remove(_blob(digest))
+
     def name(self, kind: str, name: str, digest: str) -> None:
         """Let a name stand for a folder from now on.
 
@@ -296,8 +319,7 @@ class Objects:
         Raises:
             ObjectsError: it cannot be removed there.
         """
-        with suppress(ObjectMissing), self._answering(key := _name(kind, name)):
-            self._files.rm_file(self._path(key))
+        self._remove(_name(kind, name))
 
     def names(self, kind: str) -> tuple[str, ...]:
         """All names of a kind, in order.
@@ -314,11 +336,14 @@ class Objects:
         names = (PurePosixPath(str(place)).name for place in listed)
         return tuple(sorted(name.removesuffix(".json") for name in names if name.endswith(".json")))
 
+    def _remove(self, key: str) -> None:
+        with suppress(ObjectMissing), self._answering(key):
+            self._files.rm_file(self._path(key))
+
     def _upload(self, source: Path, file: ManifestFile) -> None:
         self._write(_blob(file.digest), source)
         if source.stat().st_size != file.size or sha256_of(source) != file.digest:
-            with self._answering(_blob(file.digest)):
-                self._files.rm_file(self._path(_blob(file.digest)))
+            self._remove(_blob(file.digest))
             raise ObjectDamaged(str(source), "it changed while it was uploaded")
 
     def _write(self, key: str, content: Path | bytes) -> None:

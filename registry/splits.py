@@ -16,6 +16,7 @@ from registry.targets import strata_of, stratum_of
 __all__ = ["Splitter"]
 
 _TIE = 1e-6
+_SINGLES = "Give classes a second row, of a second group where rows have groups; or join those that have one row each."
 
 
 @dataclass(frozen=True)
@@ -35,14 +36,16 @@ class Splitter:
         folds = self._assigned(shares, seed, always=-1)
         used = np.unique(folds[folds >= 0])
         if len(used) < 2:
-            raise TooFewRows("two folds of whole groups with every class in training", self._needed, len(self.labels))
+            raise TooFewRows(
+                "two folds of whole groups with every class in training", self._needed, len(self.labels), _SINGLES
+            )
         return np.where(folds < 0, -1, np.searchsorted(used, folds))
 
     def held_out(self, share: float, seed: int) -> Bool[np.ndarray, " n"]:
         """Which rows `registry.sample.Sample.split` holds out."""
         held_out: Bool[np.ndarray, " n"] = self._assigned(np.array([1 - share, share]), seed, always=0) == 1
         if not held_out.any():
-            raise TooFewRows("a training and a test part of whole groups", self._needed, len(self.labels))
+            raise TooFewRows("a training and a test part of whole groups", self._needed, len(self.labels), _SINGLES)
         return held_out
 
     def drawn(self, most: int, seed: int) -> Int[np.ndarray, " m"]:

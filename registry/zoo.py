@@ -22,6 +22,7 @@ is made of (`registry.catalogs`, `registry.damages`, `registry.domain_search`) m
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
@@ -379,15 +380,23 @@ class Zoo:
         read.require_space(lens.space)
         return read
 
-    def near(self, features: Features, k: int | None = None) -> list[tuple[Domain, float]]:
+    def near(
+        self, features: Features, k: int | None = None, *, family: str | None = None
+    ) -> list[tuple[Domain, float]]:
         """The ``k`` nearest domains, or all, to a cloud seen through a lens, with their squared distances (MMD^2).
+
+        With ``family`` the nearest of those of that family, however many of others are nearer.
 
         Raises:
             EncoderMismatch: the features lie in no lens's space.
         """
         lens = self._lens_of(features)
-        nearest = self._domains.nearest(lens, lens.embed(features.vectors), k)
+        search = partial(self._domains.nearest, lens, lens.embed(features.vectors), k, family=family)
+        nearest = search()
         names = self.store.sketch_domains([number for number, _ in nearest])
+        if len(names) < len(nearest):  # some were removed meanwhile
+            nearest = search(anew=True)
+            names = self.store.sketch_domains([number for number, _ in nearest])
         cards = {card.name: card for card in self.store.domains(names=list(names.values()))}
         ordered = [(names.get(number), square) for number, square in nearest]
         return [(cards[name], square) for name, square in ordered if name in cards]

@@ -62,21 +62,26 @@ def start_node(words: list[str], env: dict[str, str]) -> None:
 
 
 @contextmanager
-def cluster(workers: int = 2, **environment: str) -> Iterator[Head]:
-    """A head and so many workers, whose processes are all gone after."""
+def cluster(workers: int = 2, *, pinned: bool = False, **environment: str) -> Iterator[Head]:
+    """A head and so many workers, each kept to one core where they are pinned, whose processes are all gone after."""
     usual = {"RAY_AUTH_MODE": "disabled", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     env = {**os.environ, **usual, **environment}
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as folder:
         head = Head(f"127.0.0.1:{free_port()}", Path(folder))
         port = head.address.rpartition(":")[2]
+        cores = os.sched_getaffinity(0)
         common = ["--object-store-memory", str(200 << 20), "--temp-dir", folder]
         try:
             ports = ["--port", port, "--include-dashboard=false", "--num-cpus", "0"]
             start_node(["--head", *ports, *common], env)
-            for _ in range(workers):
+            for number in range(workers):
+                if pinned:  # a process inherits its cores
+                    os.sched_setaffinity(0, {sorted(cores)[number % len(cores)]})
                 start_node(["--address", head.address, "--num-cpus", "1", *common[:2]], env)
+            os.sched_setaffinity(0, cores)
             yield head
         finally:
+            os.sched_setaffinity(0, cores)
             head.kill()
             psutil.wait_procs(head.processes(), timeout=20)
 

@@ -5,7 +5,7 @@ import hmac
 import json
 import os
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from registry.errors import PathOutside
@@ -20,6 +20,7 @@ __all__ = [
     "is_admitted",
     "is_below",
     "is_inside",
+    "locate",
     "new_token",
     "owner_of",
     "placed",
@@ -90,9 +91,21 @@ def placed(path: str) -> Path:
     Raises:
         PathOutside: it lies, links followed, below none of the roots.
     """
-    place = _started_in() / Path(path.strip()).expanduser()
-    if not is_inside(place):
-        raise PathOutside(place, roots())
+    return locate(path.strip(), _started_in(), roots())
+
+
+def locate(path: str, start: Path, folders: Sequence[Path]) -> Path:
+    """A path that somebody else named, from the folder ``start``.
+
+    Raises:
+        PathOutside: it lies, links followed, below none of the folders, or is no path at all.
+    """
+    try:
+        place = start / Path(path).expanduser()
+    except RuntimeError as cause:  # of a user who is not there
+        raise PathOutside(path, folders) from cause
+    if not is_below(place, folders):
+        raise PathOutside(ascii(path)[1:-1], folders)
     return place
 
 
@@ -102,8 +115,11 @@ def is_inside(place: Path, *besides: Path) -> bool:
 
 
 def is_below(place: Path, folders: Iterable[Path]) -> bool:
-    """Whether a path lies, links followed, below one of these folders."""
-    resolved = place.resolve()
+    """Whether a path lies, links followed, below one of these folders; what is no path lies nowhere."""
+    try:
+        resolved = place.resolve()
+    except (OSError, RuntimeError, ValueError):  # a loop of links, or a character that no path can hold
+        return False
     return any(resolved.is_relative_to(folder.resolve()) for folder in folders)
 
 

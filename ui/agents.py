@@ -20,12 +20,12 @@ from recommender.requests import PredictRequest, RecommendRequest, Request, Samp
 from recommender.runs.folder import RunState, find_run
 from recommender.service import perform, read_sample
 from registry.cards import Checkpoint, JobRecord, Task
-from registry.errors import PathOutside, TransferZooError, UnknownName
+from registry.errors import TransferZooError, UnknownName
 from registry.forms import to_json
 from registry.spans import OUTSIDE
 from registry.zoo import Zoo
 from ui import job_queue
-from ui.access import is_below
+from ui.access import locate
 
 __all__ = ["create_server"]
 
@@ -208,10 +208,7 @@ class _Tools:
 
     def _inside(self, path: str) -> Path:
         """The path, which must lie below one of the roots, links followed."""
-        place = Path(path).expanduser().absolute()
-        if not is_below(place, self._roots):
-            raise PathOutside(place, self._roots)
-        return place
+        return locate(path, Path.cwd(), self._roots)
 
     def _queue(self, request: Request) -> _Plain:
         check_request(request, self._zoo)

@@ -1,8 +1,10 @@
 """The command `transferzoo`. Nothing heavy is imported before a command needs it; only here does anything exit."""
 
+import errno
 import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, ClassVar
 
 import typer
@@ -108,9 +110,24 @@ def main() -> None:
     except Exception as fault:
         if os.environ.get(DEBUG):
             raise
+        if isinstance(fault, OSError) and (outside := _outside(fault)):
+            pacify()
+            print_error(*outside)
+            sys.exit(2)
         message = f"unexpected {type(fault).__name__}: {fault}"
         print_error(message, "A fault of transferzoo: please report it with what `transferzoo --debug ...` prints.")
         sys.exit(1)
+
+
+def _outside(fault: OSError) -> tuple[str, str] | None:
+    """What is wrong with the place that a command runs in, and what to do; None where the fault is ours."""
+    if fault.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"no room is left where it writes ({fault.strerror})", "Free some room there, or write elsewhere."
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return "the folder that you stand in is gone", "Change to another one (cd), and type the command again."
+    return None
 
 
 def _print_version(wanted: bool) -> None:

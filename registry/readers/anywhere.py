@@ -42,6 +42,7 @@ def read_rows(  # noqa: PLR0913 - each says how they are read
 
     Raises:
         PathMissing: nothing lies there.
+        NoItems: it is neither a folder nor a file.
         ColumnsOfNoRecords: columns are named of what has none.
         SampleError: as they raise it.
     """
@@ -51,6 +52,9 @@ def read_rows(  # noqa: PLR0913 - each says how they are read
         raise PathMissing(path) from cause
     if not there:
         raise PathMissing(path)
+    if not folder and not path.is_file():
+        many = (prevailing(())[0] if modality is None else modality).words.many
+        raise NoItems(path, f"{many}: it is a pipe, a device or a socket", remedy="Give a folder or a file.")
     if is_records(path) and (modality is None or modality.text_is_item):
         return read_records(
             path,

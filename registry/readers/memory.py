@@ -1,6 +1,7 @@
 """Items and labels that Python holds already: arrays, lists or texts; or the paths or bytes of files."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -85,7 +86,7 @@ def read_positions(
     return Rows(kind, settled, tuple(labels), total=len(items), reading=settled_reading)
 
 
-def plain_labels(labels: Sequence[object] | np.ndarray) -> tuple[str, ...]:
+def plain_labels(labels: Any) -> tuple[str, ...]:  # noqa: ANN401 - a sequence, an array or a tensor
     """Labels as text; whole numbers lose nothing by it, and bytes that are no text are escaped.
 
     Raises:
@@ -103,19 +104,28 @@ def plain_labels(labels: Sequence[object] | np.ndarray) -> tuple[str, ...]:
     return tuple(str(int(value)) if isinstance(value, float) else printable(str(value)) for value in values)
 
 
-def label_values(labels: Sequence[object] | np.ndarray) -> list[object]:
-    """Labels as a list of Python's own values; what is masked is None.
+def label_values(labels: Any) -> list[object]:  # noqa: ANN401 - as above
+    """Labels as a list of Python's own values: of arrays and tensors, too; what is masked is None, a decimal a float.
 
     Raises:
         UnusableLabels: one value, or what cannot be counted through.
     """
     try:
-        listed = labels.tolist() if isinstance(labels, np.ndarray) else list(labels)
+        whole = getattr(labels, "tolist", None)
+        listed = list(labels) if whole is None else whole()
     except TypeError as cause:
         raise UnusableLabels(f"{_cut(labels)} is no sequence") from cause
     if not isinstance(listed, list):
         raise UnusableLabels(f"{_cut(labels)} is one value")
-    return listed
+    return [_own(value) for value in listed]
+
+
+def _own(value: object) -> object:
+    """Python's number for a decimal, or for a tensor that holds one; else the value itself."""
+    if isinstance(value, Decimal):
+        return float(value)
+    alone = getattr(value, "tolist", None)
+    return value if alone is None or isinstance(value, np.ndarray | np.generic) else alone()
 
 
 def _are_files(values: Sequence[object], modality: Modality | None) -> bool:

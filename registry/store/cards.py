@@ -129,11 +129,19 @@ class Store:
         count, newest = self.database.run(lambda c: c.execute(counted).one())
         return int(count), int(newest or 0)
 
-    def sketch_numbers(self, lens: str, *, after: int = 0) -> Int64[np.ndarray, " n"]:
-        """Numbers of the sketches in that lens that came after a number."""
-        wanted = sa.select(schema.sketches.c.id).where(schema.sketches.c.lens == lens, schema.sketches.c.id > after)
-        ordered = wanted.order_by(schema.sketches.c.id)
-        return np.array(self.database.run(lambda c: c.scalars(ordered).all()), dtype=np.int64)
+    def newest_sketch(self, lens: str) -> int:
+        """The number of the newest sketch in that lens; 0 where there is none."""
+        number = schema.sketches.c.id
+        newest = sa.select(number).where(schema.sketches.c.lens == lens).order_by(number.desc()).limit(1)
+        return int(self.database.run(lambda c: c.scalar(newest)) or 0)
+
+    def sketch_numbers(self, lens: str, *, after: int = 0, family: str | None = None) -> Int64[np.ndarray, " n"]:
+        """Numbers of the sketches in that lens that came after a number, or of the domains of a family among them."""
+        number = schema.sketches.c.id
+        wanted = sa.select(number).where(schema.sketches.c.lens == lens, number > after).order_by(number)
+        if family is not None:
+            wanted = wanted.join(schema.domains).where(schema.domains.c.family == family)
+        return np.array(self.database.run(lambda c: c.scalars(wanted).all()), dtype=np.int64)
 
     def sketch_domains(self, numbers: Sequence[int]) -> dict[int, str]:
         """Whose the sketches of those numbers are; damaged ones are left out."""

@@ -7,6 +7,8 @@ import socket
 import uuid
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -15,7 +17,7 @@ from registry.errors import NotFinite, UnknownName
 from registry.progress import Event
 from registry.store.database import Database
 from registry.store.integrity import sealed
-from registry.store.schema import Row, jobs, json_text, now, points, raw
+from registry.store.schema import Row, equal_to, jobs, json_text, now, points, raw
 
 _SILENT_MINUTES = 5
 _TRIES = 3
@@ -186,6 +188,24 @@ class Jobs:
         """All jobs, or those of a key of the service, newest first."""
         return self._read(sa.true() if owner is None else jobs.c.owner == owner)
 
+    def after(self, job: str, most: int, *, owner: str | None = None) -> tuple[JobRecord, ...]:
+        """The first so many sound jobs whose ids come after one, by id; all, or those of a key of the service."""
+        wanted, read = equal_to(jobs, owner=owner), list[JobRecord]()
+        while len(read) < most:
+            some = raw(jobs, "id").where(*wanted, jobs.c.id > job).order_by(jobs.c.id).limit(most - len(read))
+            ids = self._database.run(partial(_names, wanted=some))
+            if not ids:
+                break
+            read += sorted(self._read(jobs.c.id.in_(ids)), key=lambda one: one.id)
+            job = ids[-1]
+        return tuple(read)
+
+    def open_count(self, owner: str) -> int:
+        """How many jobs of a key of the service are not over."""
+        wanted = (jobs.c.owner == owner, jobs.c.state.in_([JobState.QUEUED, JobState.RUNNING]))
+        counted = sa.select(sa.func.count()).select_from(jobs).where(*wanted)
+        return int(self._database.run(lambda c: c.scalar(counted)) or 0)
+
     def dead(self) -> tuple[JobRecord, ...]:
         """Jobs that count as running although their process is gone."""
         return tuple(
@@ -238,6 +258,10 @@ class Jobs:
             return tuple(_job(row, curves.get(row["id"], ())) for row in rows)
 
         return self._database.run(work)
+
+
+def _names(connection: sa.Connection, wanted: sa.Select[Any]) -> list[str]:
+    return [str(name) for name in connection.scalars(wanted)]
 
 
 def _job(row: Row, points: Iterable[Row]) -> JobRecord:

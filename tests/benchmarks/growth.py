@@ -1,60 +1,77 @@
 """How far one PostgreSQL and one index reach: pages of filtered checkpoint cards, and the nearest of many domains.
 
-    python -m tests.benchmarks.growth [--checkpoints 10000000] [--domains 1000000] [--queries 200]
+    python -m tests.benchmarks.growth [--checkpoints 10000000] [--domains 1000000] [--queries 200] [--database URL]
 
 A fresh database is filled by COPY with synthetic cards, each a bundled checkpoint's under another name, and with
 domains whose embeddings are mixtures of the catalog's (`tests.benchmarks.domains`); every row has its seal, as it would
-have by the registry's own door, through which all that is measured goes. Prints a table.
+have by the registry's own door, through which all that is measured goes. A database that is named is kept, and filled
+from where an earlier call ended. Prints a table.
 """
 
 import argparse
 import os
+import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import psycopg
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
-from registry.cards import Checkpoint
+from registry.cards import Checkpoint, Domain
 from registry.catalog import read_catalog
 from registry.features import Features
 from registry.home import catalog_folder
+from registry.sketch import Sketch
 from registry.store import schema
 from registry.store.cards import card_row, sketch_row
 from registry.zoo import Zoo
-from tests.benchmarks.domains import Times, entries, mixtures, print_row
+from tests.benchmarks.domains import KEPT, ROWS, Times, mixtures, print_row
 from tests.postgres import fresh_database, run_server
 
 AT_ONCE = 20_000
 PAGE = 20
 NEAREST = 10
+FILTERED = 20
+LINES = 200
+"""Lines that are sent at once."""
 
 
 def main() -> None:
     """Fill, measure and print."""
     options = _arguments()
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-    with run_server() as server, fresh_database(server) as url, tempfile.TemporaryDirectory() as folder:
-        zoo = Zoo.open(Path(folder), registry=url)
+    with ExitStack() as stack:
+        url = options.database or stack.enter_context(fresh_database(stack.enter_context(run_server())))
+        opened = partial(Zoo.open, Path(stack.enter_context(tempfile.TemporaryDirectory())), registry=url)
         plain = sa.make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
         with psycopg.connect(plain, autocommit=True) as raw:
-            report_cards(zoo, raw, options.checkpoints, options.queries)
-            report_domains(zoo, raw, options.domains, options.queries)
+            report_cards(opened(), raw, options.checkpoints, options.queries)
+            report_domains(opened, raw, options.domains, options.queries)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print_row("this process's largest memory", f"{peak:.1f} GiB; load {os.getloadavg()[0]:.1f}")
 
 
 def report_cards(zoo: Zoo, raw: psycopg.Connection, count: int, queries: int) -> None:
     """Pages of cards of a modality, from anywhere in the list, and one card by its name."""
-    began = time.perf_counter()
-    _copy(raw, schema.checkpoints, _cards(zoo.checkpoints(), count))
-    raw.execute("ANALYZE checkpoints")
+    patterns = [_Pattern.of(card) for card in read_catalog(catalog_folder()).checkpoints]
+    began, there = time.perf_counter(), _filled(raw, schema.checkpoints, "synthetic-")
+    for first in range(there, count, AT_ONCE):
+        numbers = range(first, min(first + AT_ONCE, count))
+        lines = (patterns[number % len(patterns)].line(_name(number)) for number in numbers)
+        _copy(raw, schema.checkpoints, patterns[0].columns, lines)
+    raw.execute("VACUUM ANALYZE checkpoints")
     size = _size(raw, "checkpoints")
-    print_row(f"{count:,} checkpoint cards, COPY", f"{time.perf_counter() - began:.0f} s, {size:.1f} GiB")
+    print_row(
+        f"{count - there:,} checkpoint cards, COPY", f"{time.perf_counter() - began:.0f} s, {size:.1f} GiB of all"
+    )
     random = np.random.default_rng(0)
     names = [_name(int(number)) for number in random.integers(count, size=queries)]
     for modality in ("image", "text", "none"):
@@ -63,44 +80,110 @@ def report_cards(zoo: Zoo, raw: psycopg.Connection, count: int, queries: int) ->
     print_row("one card by its name", _timed([partial(zoo.store.checkpoints, name=name) for name in names]))
 
 
-def report_domains(zoo: Zoo, raw: psycopg.Connection, count: int, queries: int) -> None:
+def report_domains(opened: Callable[[], Zoo], raw: psycopg.Connection, count: int, queries: int) -> None:
     """The nearest domains by FAISS's index, made from SQL."""
     bundled = read_catalog(catalog_folder())
     lens = bundled.lenses["image"]
     sketches = [sketch for sketch in bundled.sketches if sketch.lens == lens.digest]
-    began = time.perf_counter()
-    for first in range(0, count, AT_ONCE):
+    began, there = time.perf_counter(), _filled(raw, schema.domains, "mixture-")
+    for first in range(there, count, AT_ONCE):
         embeddings = mixtures(sketches, lens, min(AT_ONCE, count - first), seed=first)
-        built = entries(first, embeddings, sketches[0])
-        _copy(raw, schema.domains, (card_row(schema.domains, card, bundled=False) for card in built.domains))
-        _copy(raw, schema.sketches, map(sketch_row, built.sketches))
-    print_row(f"{count:,} domains, COPY", f"{time.perf_counter() - began:.0f} s, {_size(raw, 'sketches'):.1f} GiB")
+        _copy_domains(raw, first, embeddings, sketches[0])
+    raw.execute("VACUUM ANALYZE domains, sketches")
+    took = f"{time.perf_counter() - began:.0f} s, {_size(raw, 'sketches'):.1f} GiB of all"
+    print_row(f"{count - there:,} domains, COPY", took)
     clouds = [sketches[place % len(sketches)].rows for place in range(queries)]
     queried = [Features(rows.vectors, rows.encoder) for rows in clouds]
-    began = time.perf_counter()
-    zoo.near(queried[0], NEAREST)
-    print_row("the index made from SQL, and the first search", f"{time.perf_counter() - began:.0f} s")
+    for what in ("the index made from SQL, and the first search", "the index from its file, and the first search"):
+        zoo = opened()
+        began, own = time.perf_counter(), time.process_time()
+        zoo.near(queried[0], NEAREST)
+        took = f"{time.perf_counter() - began:.0f} s, {time.process_time() - own:.0f} of this process's own"
+        print_row(what, took)
     print_row(f"zoo.near, {NEAREST} nearest", _timed([partial(zoo.near, one, NEAREST) for one in queried]))
-
-
-def _cards(bundled: tuple[Checkpoint, ...], count: int) -> Iterator[Mapping[str, object]]:
-    for number in range(count):
-        card = replace(bundled[number % len(bundled)], name=_name(number))
-        yield card_row(schema.checkpoints, card, bundled=False)
+    real = next(card for card in bundled.domains if card.name == sketches[0].domain)
+    for family in ("mixtures", real.family):
+        filtered = _timed([partial(zoo.near, one, NEAREST, family=family) for one in queried[:FILTERED]])
+        print_row(f"the same of the family {family}", filtered)
 
 
 def _name(number: int) -> str:
     return f"synthetic-{number:08d}"
 
 
-def _copy(raw: psycopg.Connection, table: sa.Table, rows: Iterable[Mapping[str, object]]) -> None:
-    """Insert rows by COPY, all in one transaction."""
-    rows = iter(rows)
-    first = next(rows)
-    columns = [*first]
+@dataclass(frozen=True)
+class _Pattern:
+    """A card's line of COPY and what its seal is of, both with a name in them that others can take the place of."""
+
+    columns: tuple[str, ...]
+    text: str
+    content: bytes
+    name: str
+
+    @classmethod
+    def of(cls, card: Checkpoint | Domain) -> "_Pattern":
+        """A card's, whose name others of the same length take the place of."""
+        table, name = (schema.checkpoints, _name(0)) if isinstance(card, Checkpoint) else (schema.domains, card.name)
+        row = card_row(table, replace(card, name=name), bundled=False)
+        parts = [(column, str(row[column]).encode()) for column in sorted(row) if column != "seal"]
+        content = b"".join(f"{column}:{len(part)}:".encode() + part for column, part in parts)
+        assert sha256(content).hexdigest() == row["seal"]
+        texts = [_escaped(str(value)) for column, value in row.items() if column != "seal"]
+        columns = (*(column for column in row if column != "seal"), "seal")
+        return cls(columns, "\t".join(texts), content, name)
+
+    def line(self, name: str) -> str:
+        """The line of the same card under another name."""
+        seal = sha256(self.content.replace(self.name.encode(), name.encode())).hexdigest()
+        return f"{self.text.replace(self.name, name)}\t{seal}\n"
+
+
+def _escaped(text: str) -> str:
+    for plain, written in (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r")):
+        text = text.replace(plain, written)
+    return text
+
+
+def _copy_domains(raw: psycopg.Connection, first: int, embeddings: np.ndarray, like: Sketch) -> None:
+    """Domains with those embeddings; their few rows are another's."""
+    names = [f"mixture-{first + place:07d}" for place in range(len(embeddings))]
+    pattern = _Pattern.of(Domain(names[0], "image", "mixture", "mixtures", ROWS))
+    rows = Features(like.rows.vectors[:KEPT], like.rows.encoder)
+    built = (sketch_row(Sketch(name, like.lens, rows, one, ROWS)) for name, one in zip(names, embeddings, strict=True))
+    with raw.transaction():
+        _copy(raw, schema.domains, pattern.columns, map(pattern.line, names))
+        _copy(raw, schema.sketches, ("domain", "lens", "embedding", "packed", "seal"), map(_sketch_line, built))
+
+
+def _sketch_line(row: Mapping[str, object]) -> str:
+    texts = [row[name] for name in ("domain", "lens", "embedding", "packed", "seal")]
+    return "\t".join(rf"\\x{one.hex()}" if isinstance(one, bytes) else str(one) for one in texts) + "\n"
+
+
+def _copy(raw: psycopg.Connection, table: sa.Table, columns: tuple[str, ...], lines: Iterable[str]) -> None:
+    """Insert lines by COPY, all in one transaction."""
     with raw.cursor() as cursor, cursor.copy(f"COPY {table.name} ({', '.join(columns)}) FROM STDIN") as copying:
-        for row in chain([first], rows):
-            copying.write_row([row[column] for column in columns])
+        for some in _joined(lines):
+            copying.write(some)
+
+
+def _joined(lines: Iterable[str]) -> Iterator[str]:
+    several: list[str] = []
+    for line in lines:
+        several.append(line)
+        if len(several) == LINES:
+            yield "".join(several)
+            several.clear()
+    yield "".join(several)
+
+
+def _filled(raw: psycopg.Connection, table: sa.Table, prefix: str) -> int:
+    """How many an earlier call has put there."""
+    latest = sa.select(sa.func.max(table.c.name)).where(table.c.name < prefix + "a")
+    written = latest.compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True})
+    last = raw.execute(str(written)).fetchone()
+    known = str(last[0]) if last and last[0] else ""
+    return int(known.removeprefix(prefix)) + 1 if known.startswith(prefix) else 0
 
 
 def _size(raw: psycopg.Connection, table: str) -> float:
@@ -120,6 +203,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--checkpoints", type=int, default=10_000_000)
     parser.add_argument("--domains", type=int, default=1_000_000)
     parser.add_argument("--queries", type=int, default=200)
+    parser.add_argument("--database", default="", help="URL of a database that is kept")
     return parser.parse_args()
 
 

@@ -1,5 +1,6 @@
 """The report, from three tables to words and pictures."""
 
+import json
 import time
 from dataclasses import replace
 
@@ -20,7 +21,7 @@ from tests.benchmarks.proving_ground.cells import (
 from tests.benchmarks.proving_ground.findings import report
 from tests.benchmarks.proving_ground.judge import Judged, judge_chosen, wins
 from tests.benchmarks.proving_ground.pictures import draw
-from tests.benchmarks.proving_ground.truth import figures_of, truth_of
+from tests.benchmarks.proving_ground.truth import figures_of, kept_now, truth_of
 from tests.benchmarks.proving_ground.words import report_in_words
 from tests.proving_ground.planted import drawn, lines_of, tables, world
 from tests.proving_ground.planted import result as line
@@ -192,3 +193,17 @@ def test_trainings_of_other_rows_epochs_and_draws_are_judged_apart():
     first, second = (judged.strategies[str(setting)].best["lp-ft"] / true.size for setting in settings)
     assert first > 0.8
     assert second < 0.2
+
+
+@pytest.mark.parametrize(("best", "seed", "score"), [(0.0, 0, 0.7), (3.0, 0, 0.6), (0.0, 1, 0.6)])
+def test_a_training_that_never_beat_its_head_scores_what_the_head_of_all_its_rows_does(best, seed, score):
+    cell = replace(lines_of(world(), {})[0][0], rows=600)
+    head, tuned = replace(cell, strategy="block-probe"), replace(cell, cell=2, strategy="lp-ft", epochs=5, seed=seed)
+    results = {1: line(head, np.arange(1000) < 700), 2: line(tuned, np.arange(1000) < 600)}
+    results[2] = replace(results[2], conditions=json.dumps({"best_epoch": best}))
+    kept = kept_now([head, tuned], results)
+    assert kept[1] == results[1]
+    assert kept[2].accuracy == pytest.approx(score)
+    assert kept[2].right == results[1 if score == 0.7 else 2].right
+    assert kept[2].conditions == results[2].conditions
+    assert kept_now([head, replace(tuned, strategy="scratch")], results) == results

@@ -14,7 +14,7 @@ from recommender.effort import Deadline
 from recommender.runs.folder import RunFolder
 from recommender.runs.training_checkpoints import newest
 from recommender.trials import try_out
-from recommender.workers import open_workers
+from recommender.workers import longest_first, open_workers
 from registry.errors import (
     ClusterAway,
     ClusterLost,
@@ -54,6 +54,12 @@ def test_a_deadline_goes_on_in_another_process():
     assert deadline.share(0.5) == 50.0
     assert not Deadline.going_on(None, 0.0).over()
     assert Deadline.going_on(100.0, -1.0).over()
+
+
+def test_the_longest_pieces_are_begun_first_and_as_they_come_where_nothing_is_known():
+    assert longest_first([1.0, 5.0, 2.0, 5.0], 4) == [1, 3, 2, 0]
+    assert longest_first((), 3) == [0, 1, 2]
+    assert longest_first([], 0) == []
 
 
 @on_ray

@@ -8,7 +8,7 @@ import pytest
 from recommender.constraints import Constraints
 from recommender.effort import Deadline, Effort
 from recommender.flow import recommend
-from recommender.race import FIRST, SECOND, race
+from recommender.race import looked_rows, most_finalists, race
 from recommender.results import Candidate
 from registry.features import Encoded
 from registry.progress import Cancelled, require_wanted, silent
@@ -18,6 +18,8 @@ ROWS = 360
 BLIND = ("blind a", "blind b", "blind c", "blind d")
 SIGHTED = ("sharp", "dim")
 BATCH = 8
+FIRST, SECOND = 48, 96
+"""Rows of the two looks at so many."""
 
 
 @dataclass
@@ -103,6 +105,27 @@ def test_the_race_leaves_as_many_as_are_asked_for_and_two_at_least(ground):
     assert len(raced.rows) == SECOND
 
 
+@pytest.mark.slow
+def test_of_those_that_cannot_be_told_apart_no_more_than_finalists_are_probed_in_full(tmp_path):
+    names = [f"twin {letter}" for letter in "abcdef"]
+    zoo = planted_zoo(tmp_path, {name: (Worker(name, (0, 0)), None) for name in names})
+    entrants = [Candidate(zoo.checkpoint(name), None) for name in names]
+    sample = planted_sample(ROWS, (0.8,))
+    raced = race(sample, entrants, zoo, keep=5, finalists=3)
+    assert len(raced.ahead) == 3
+    assert [row.reason.endswith("hardly be told from them") for row in raced.skipped] == [True] * 3
+    assert len(race(sample, entrants, zoo, keep=5).ahead) == 5
+
+
+def test_looks_take_a_share_of_the_rows_and_at_least_two_of_each_class():
+    assert [looked_rows(planted_sample(rows, (0.8,))) for rows in (800, 400, 60)] == [(96, 200), (50, 100), (48, 60)]
+    assert looked_rows(planted_sample(400, (0.8,), classes=80)) == (160, 160)
+
+
+def test_the_better_half_of_a_tie_is_two_at_least():
+    assert [most_finalists(keep) for keep in (1, 3, 4, 5, 8)] == [2, 2, 2, 3, 4]
+
+
 def kept_to(ground, seconds):
     """Advice within so many seconds of the clock, and on how many rows its best was probed."""
     _, clock, _ = ground
@@ -118,13 +141,14 @@ def kept_to(ground, seconds):
 @pytest.mark.slow
 def test_where_time_does_for_the_race_alone_its_rows_are_what_advice_rests_on(ground):
     zoo, clock, _ = ground
-    assert kept_to((zoo, clock, planted_sample(800, (0.97, 0.75))), 1180)[1] == FIRST
+    sample = planted_sample(800, (0.97, 0.75))
+    assert kept_to((zoo, clock, sample), 1180)[1] == looked_rows(sample)[0]
 
 
 @pytest.mark.slow
 def test_where_time_does_for_some_probes_these_are_the_advice_and_the_same_question_goes_on(ground):
     zoo, _, _ = ground
-    first, rows = kept_to(ground, 1600)
+    first, rows = kept_to(ground, 1100)
     assert rows == ROWS
     seen = sum(sum(zoo.encoder(name).shown) for name in SIGHTED)
     again = ask(ground)

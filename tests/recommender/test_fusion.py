@@ -156,6 +156,12 @@ def test_an_interval_has_more_room_below_a_high_score_than_above_it_and_none_bey
     assert covered_range(0.0, 0.4)[0] == 0.0
 
 
+@pytest.mark.parametrize("deviation", [0.01, 0.03, 0.05, 0.1])
+def test_the_interval_of_a_perfect_score_of_few_rows_does_not_reach_across(deviation):
+    for low, high in (covered_range(1.0, deviation), tuple(1 - end for end in covered_range(0.0, deviation)[::-1])):
+        assert 1.0 == high > low >= 1 - 4.4 * deviation
+
+
 def test_an_unknown_checkpoint_is_less_sure_than_a_known_one():
     fusion, case = Fusion(world(40)), world(1, seed=9)[0]
     assert fusion.expect(replace(case, checkpoint="stranger", body="strange")).own > fusion.expect(case).own

@@ -229,3 +229,35 @@ def test_the_file_says_what_it_was_made_of(tmp_path):
     filled(np.ones((3, 4), dtype=np.float32)).save(tmp_path / "i.faiss", "registry lens")
     head = json.loads((tmp_path / "i.faiss").read_bytes().split(b"\n")[0])
     assert head["stamp"] == "registry lens"
+
+
+@pytest.mark.parametrize("share", [0.5, 0.02, 0.001])
+def test_the_nearest_among_some_are_found_however_many_of_others_are_nearer(small_flat, share):
+    random = np.random.default_rng(6)
+    vectors = (random.normal(size=(3000, 5)) @ random.normal(size=(5, 80))).astype(np.float32)
+    index, query = filled(vectors, first=100), vectors[0] / 2
+    far = np.argsort(-np.square(vectors - query).sum(axis=1))[: round(share * 3000)]
+    squares, numbers = index.search(query, min(3, len(far)), among=far + 100)
+    exact, places = nearest(vectors[np.sort(far)], query, min(3, len(far)))
+    assert numbers.tolist() == (np.sort(far)[places] + 100).tolist()
+    np.testing.assert_allclose(squares, exact, rtol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["low rank", "all equal"])
+def test_very_many_lie_in_lists_and_as_many_as_are_asked_for_are_found(small_flat, monkeypatch, kind):
+    monkeypatch.setattr(room, "_LISTED", 2000)
+    monkeypatch.setattr(room, "_RERANKED", 1000)
+    random = np.random.default_rng(7)
+    vectors = (random.normal(size=(4000, 5)) @ random.normal(size=(5, 80))).astype(np.float32)
+    if kind == "all equal":
+        vectors[:] = 1
+    index = filled(vectors[:3000])
+    index.search(vectors[0], 1)
+    index.add(np.arange(3000, 4000), vectors[3000:])
+    for k in (10, 1500, 4000):
+        squares, numbers = index.search(vectors[3500], k)
+        exact, _ = nearest(vectors, vectors[3500], k)
+        np.testing.assert_allclose(squares, exact, rtol=1e-9, atol=1e-12)
+        assert len(set(numbers.tolist())) == k
+    assert index._leading._lists.nlist == round(3000**0.5)
+    assert index._leading._read <= index._leading._lists.nlist

@@ -231,3 +231,17 @@ def test_an_unknown_job_is_named_with_a_hint(jobs):
     with pytest.raises(UnknownName, match="no job named") as caught:
         jobs.get(job.id[:-1])
     assert job.id in caught.value.remedy
+
+
+def test_jobs_come_in_pages_by_id_and_of_one_key_alone(jobs):
+    mine = sorted(jobs.start("tune", {}, f"key {n}", owner="ann" if n % 2 else "ben").id for n in range(7))
+    first = jobs.after("", 3)
+    assert [job.id for job in first] == mine[:3]
+    assert [job.id for job in jobs.after(first[-1].id, 9)] == mine[3:]
+    assert jobs.after(mine[-1], 3) == ()
+    assert [job.id for job in jobs.after("", 9, owner="ann")] == sorted(job.id for job in jobs.list(owner="ann"))
+    change(jobs, mine[1], kind="changed")
+    assert [job.id for job in jobs.after("", 2)] == [mine[0], mine[2]]
+    assert jobs.open_count("ben") + jobs.open_count("ann") == len(mine)
+    jobs.cancel(jobs.after("", 1, owner="ann")[0].id)
+    assert jobs.open_count("ann") == 2

@@ -56,6 +56,7 @@ def keeps_folders(objects, folder, elsewhere):
     objects.fetch(digest, elsewhere)
     assert everything_below(elsewhere) == everything_below(folder)
     assert objects.faults(digest) == ()
+    assert [*objects.damaged()] == []
     assert objects.named("runs", "one") is None
     assert objects.names("runs") == ()
     objects.name("runs", "one", DIGEST)

@@ -7,6 +7,7 @@ import pytest
 from registry import doctor
 from registry.encodings import FEATURES
 from registry.errors import BadWeights, BucketMissing, ObjectMissing
+from registry.files import sha256_of
 from registry.inspection import inspect_folder
 from registry.lock import lock, restore
 from registry.object_cache import ObjectCache
@@ -213,6 +214,24 @@ def test_the_doctor_says_that_the_cache_is_over_its_bound_and_frees_what_nobody_
     assert (subject, "more than the bound" in what) == (str(second.home.root / "cache"), True)
     assert "were removed" in done
     assert findings(second) == []
+
+
+def test_a_shared_file_of_another_content_and_the_same_size_is_found_where_all_is_read(
+    first,
+    mine,  # noqa: F811 - as above
+    tmp_path,
+):
+    card = first.add(mine)
+    config = next(file for file in first.home.shared.manifest(card.objects).files if file.path == "config.json")
+    blob = tmp_path / "shared" / "blobs" / config.digest[:2] / config.digest
+    blob.write_bytes(b" " * config.size)
+    assert findings(first) == []
+    (found,) = doctor.examine(first, deep=True).findings
+    assert (found.subject, found.kind) == (config.digest, "object")
+    assert blob.exists()
+    assert [row.done for row in doctor.repair(first, deep=True).findings] == ["removed", "uploaded"]
+    assert sha256_of(blob) == config.digest
+    assert doctor.examine(first, deep=True).findings == ()
 
 
 def test_the_doctor_names_a_place_of_objects_that_is_gone_once(first, mine, tmp_path):  # noqa: F811

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 import yaml
 
-from registry import open_nets
+from registry import domain_search, open_nets
 from registry.cards import Origin
 from registry.catalog import write_domain
 from registry.errors import AlreadyThere, BadCard, BadWeights, EncoderMismatch, NoWeights, PathMissing, UnknownName
@@ -204,6 +204,33 @@ def test_the_index_follows_what_other_processes_write(zoo, catalog, tmp_path):
     night = sa.delete(schema.domains).where(schema.domains.c.name == "night")
     other.store.database.write(lambda connection: connection.execute(night))
     assert "night" not in names(zoo.near(cloud(250)))
+
+
+def test_the_nearest_of_a_family_are_found_behind_any_number_of_nearer_ones(zoo):
+    night = (replace(a_domain("night"), family="nights"), replace(a_domain("later"), family="nights"))
+    near, others = [cloud(10), cloud(250)], [f"day {number}" for number in range(60)]
+    sketches = [sketch_of(one.name, cloud_of, a_lens()) for one, cloud_of in zip(night, near, strict=True)]
+    sketches += [sketch_of(name, cloud(100), a_lens()) for name in others]
+    domains = (*night, *(replace(a_domain(name), family="days") for name in others))
+    zoo.store.write(Entries(domains=domains, sketches=tuple(sketches)))
+    assert "night" not in names(zoo.near(cloud(100), 50))
+    assert sorted(names(zoo.near(cloud(100), 50, family="nights"))) == ["later", "night"]
+    assert names(zoo.near(cloud(250), 1, family="nights")) == ["later"]
+    assert zoo.near(cloud(100), 5, family="nobody's") == []
+
+
+def test_what_was_removed_is_no_neighbor_though_sketches_are_not_counted_at_each_search(zoo, monkeypatch):
+    monkeypatch.setattr(domain_search, "_COUNTED_AFTER", 10**9)
+    assert names(zoo.near(cloud(40), 1)) == ["dark"]
+    counted = []
+    count = zoo.store.sketch_count
+    monkeypatch.setattr(zoo.store, "sketch_count", lambda lens: counted.append(lens) or count(lens))
+    assert names(zoo.near(cloud(40), 1)) == ["dark"]
+    assert counted == []
+    dark = sa.delete(schema.domains).where(schema.domains.c.name == "dark")
+    zoo.store.database.write(lambda connection: connection.execute(dark))
+    assert names(zoo.near(cloud(40))) == ["gray", "bright"]
+    assert len(counted) == 1
 
 
 @pytest.mark.parametrize("damage", [b"", b"garbage", None])

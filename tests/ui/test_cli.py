@@ -1,6 +1,7 @@
 """The command line without heavy work: help, errors, exit codes, JSON."""
 
 import atexit
+import errno
 import json
 import os
 import resource
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.reliability.product import Product
+from ui import cli
 
 ROOT = Path(__file__).parents[2]
 HEAVY = (
@@ -205,3 +207,29 @@ def test_ctrl_c_is_exit_code_130(home: Path) -> None:
     done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, env=env, check=False)
     assert done.returncode == 130
     assert "interrupted" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("number", "what"), [(errno.ENOSPC, "no room is left where it writes"), (errno.EIO, "unexpected OSError")]
+)
+def test_a_full_disk_is_no_fault_of_ours(monkeypatch, capsys, number: int, what: str) -> None:
+    def full() -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(cli, "app", full)
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert left.value.code == (2 if number == errno.ENOSPC else 1)
+    assert what in capsys.readouterr().err
+
+
+def test_a_folder_that_is_gone_is_named(monkeypatch, capsys, tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    monkeypatch.setattr(cli, "app", lambda: Path("x").absolute())
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert left.value.code == 2
+    assert "the folder that you stand in is gone" in capsys.readouterr().err

@@ -184,6 +184,10 @@ def test_a_page_reads_below_its_roots_alone(tmp_path, monkeypatch):
     for path in ("/etc", "mine/../other", str(tmp_path / "mine" / "out" / "x")):
         with pytest.raises(PathOutside, match="--root"):
             access.placed(path)
+    (tmp_path / "mine" / "loop").symlink_to("loop")
+    for path in ("mine/loop", "mine/a\0b", "mine/\ud800", "~nobody-of-that-name/x"):
+        with pytest.raises(PathOutside):
+            access.placed(path)
     monkeypatch.delenv(access.ROOTS)
     assert access.roots() == (Path.home(), tmp_path)
 

@@ -17,7 +17,12 @@ __all__ = ["recommend"]
 def recommend(  # noqa: PLR0913, PLR0917 - each is an option
     sample: dict[str, Any],
     keep: Annotated[
-        int, typer.Option("--keep", min=1, help="How many checkpoints to probe at most: the best of a race of all.")
+        int,
+        typer.Option(
+            "--keep",
+            min=1,
+            help="How many checkpoints to probe at most: the best of a race of all, and of a tie the better half.",
+        ),
     ] = 5,
     max_parameters: Annotated[
         int | None, typer.Option("--max-parameters", min=1, help="Leave out larger checkpoints.")

@@ -86,6 +86,9 @@ def domains_near(
     sample: dict[str, Any],
     most: Annotated[int, typer.Option("--most", min=1, help="How many.")] = 10,
     metric: MetricName = "mmd",
+    family: Annotated[
+        str | None, typer.Option("--family", help="Only domains of this family, however many of others are nearer.")
+    ] = None,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:

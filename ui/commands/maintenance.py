@@ -31,6 +31,7 @@ RootOption = Annotated[
 
 def doctor(
     repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended safely.")] = False,
+    deep: Annotated[bool, typer.Option("--deep", help="Read every shared file from end to end, too.")] = False,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -38,11 +39,12 @@ def doctor(
     silence_libraries()
     errors = console(stderr=True)
     with render.Bars(errors) as progress:
-        report = rooms.check(home, mend=repair, also=(recovery.findings, recovery.tracking_findings), progress=progress)
+        also = (recovery.findings, recovery.tracking_findings)
+        report = rooms.check(home, mend=repair, also=also, deep=deep, progress=progress)
     terminal = errors if json else console()
     terminal.print(render.doctor_report(report.to_dict()))
     if report.mendable and not repair:
-        print_next(terminal, [render.command("doctor", "--repair", home=home)])
+        print_next(terminal, [render.command("doctor", *(["--deep"] if deep else []), "--repair", home=home)])
     if json:
         print_json(report.to_dict())
     sys.exit(0 if report.healthy else 1)

@@ -183,7 +183,9 @@ def _options(zoo: Zoo) -> dict[str, Any]:
     st.markdown("**Effort**")
     effort = st.selectbox("Effort", [*map(str, Effort)], [*Effort].index(Effort.NORMAL), help=TERMS["effort"])
     budget = st.text_input("Time for the advice", placeholder="as long as it takes; else: 90s, 5min")
-    keep = st.number_input("Checkpoints to probe", 1, 50, 5, help="The best of a first look at all.")
+    keep = st.number_input(
+        "Checkpoints to probe", 1, 50, 5, help="The best of a race of all; of a tie, the better half."
+    )
     seed = st.number_input("Seed", 0, None, 0, help="Everything random follows it.")
     spent = {"effort": effort, "time_budget": budget.strip() or None}
     return {**options, **spent, "keep": int(keep), "seed": int(seed)}

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from http import HTTPStatus
@@ -42,11 +42,17 @@ _PROBLEMS: Mapping[int | str, dict[str, Any]] = {
 }
 _PAGE = 100
 _MOST_READ = 2000
-"""Cards that are read for a page at most."""
+"""Records that are read for a page at most."""
 _LOOK_EVERY = 1.0
 """Seconds."""
 _PREDICTING = Semaphore(1)
 """A prediction opens a net: one at a time."""
+_FIELDS = "See `/docs` for the fields and what each may be."
+_REMEDIES: Mapping[int, str] = {
+    HTTPStatus.NOT_FOUND: "See `/docs` for the addresses.",
+    HTTPStatus.METHOD_NOT_ALLOWED: "Use a method that the `Allow` header names.",
+    HTTPStatus.BAD_REQUEST: "Send one JSON object in UTF-8.",
+}
 Body = dict[str, Any]
 AfterQuery = Annotated[str, Query(description="The last name of the page before.")]
 LimitQuery = Annotated[int, Query(ge=1, le=1000)]
@@ -106,9 +112,14 @@ class _Service:
                 raise UnknownName("job", name, ())
             return job
 
-    def jobs(self, key: ApiKey) -> tuple[JobRecord, ...]:
-        """A key's own jobs, an administrator's all."""
-        return self.zoo.jobs.list(owner=None if key.permits(Scope.ADMIN) else key.id)
+    def jobs_after(self, key: ApiKey, name: str, most: int) -> tuple[JobRecord, ...]:
+        """The first so many of a key's own jobs, an administrator's of all, whose ids come after one."""
+        return self.zoo.jobs.after(name, most, owner=None if key.permits(Scope.ADMIN) else key.id)
+
+    def runs_after(self, name: str, most: int) -> tuple[RunFolder, ...]:
+        """The first so many runs whose ids come after one; none of them is read."""
+        runs = [run for run in run_folders(self.zoo.home) if run.id > name]
+        return tuple(sorted(runs, key=_name_of)[:most])
 
     def look_after_queue(self) -> None:
         """See that somebody works, once a second however often it is asked."""
@@ -139,8 +150,7 @@ class _Service:
         if isinstance(request, TuneRequest) and request.recommendation is not None:
             self.advice(key, request.recommendation)
         check_request(request, self.zoo)
-        mine = self.zoo.jobs.list(owner=key.id)
-        if sum(job.state not in job_queue.OVER for job in mine) >= self.limits.open_jobs:
+        if self.zoo.jobs.open_count(key.id) >= self.limits.open_jobs:
             raise LimitReached("open jobs", f"{self.limits.open_jobs} a key", 30.0)
         return self.view(job_queue.enqueue(self.zoo, request, owner=key.id))
 
@@ -269,8 +279,7 @@ def _work(service: _Service) -> APIRouter:
         key: Annotated[ApiKey, _needs(Scope.READ)], after: AfterQuery = "", limit: LimitQuery = _PAGE
     ) -> Page:
         """The runs on this key's uploads."""
-        runs = [run for run in run_folders(service.zoo.home) if service.sees(key, _origin(run))]
-        return _page(runs, lambda run: run.id, _form_of, after, limit)
+        return _page_of(service.runs_after, lambda run: service.sees(key, _origin(run)), after, limit, _form_of)
 
     @routes.get("/runs/{run}")
     def show_run(run: str, key: Annotated[ApiKey, _needs(Scope.READ)]) -> Body:
@@ -299,9 +308,11 @@ def _jobs(service: _Service) -> APIRouter:
     ) -> Page:
         """The jobs of this key."""
         service.look_after_queue()
-        return _page(
-            service.jobs(key), lambda job: job.id, lambda job: service.view(job).model_dump(mode="json"), after, limit
-        )
+
+        def form(job: JobRecord) -> Body:
+            return service.view(job).model_dump(mode="json")
+
+        return _page_of(partial(service.jobs_after, key), lambda _job: True, after, limit, form)
 
     @routes.get("/{job}")
     def show_job(job: str, key: Annotated[ApiKey, _needs(Scope.READ)]) -> JobView:
@@ -387,17 +398,14 @@ def _absent(*, names: bool = True) -> Iterator[None]:
         raise Absent(cause if names else UnknownName(cause.what, cause.name, ())) from cause
 
 
-def _page(
-    records: Iterable[Any], name_of: Callable[[Any], str], form: Callable[[Any], Body], after: str, limit: int
+def _page_of(
+    read: Callable[[str, int], Sequence[Any]],
+    fits: Callable[[Any], bool],
+    after: str,
+    limit: int,
+    form: Callable[[Any], Body] = to_json,
 ) -> Page:
-    """Those whose names come after, in their order."""
-    rest = sorted((one for one in records if name_of(one) > after), key=name_of)
-    shown = rest[:limit]
-    return Page(items=[form(one) for one in shown], next=name_of(shown[-1]) if len(rest) > limit else None)
-
-
-def _page_of(read: Callable[[str, int], Sequence[Any]], fits: Callable[[Any], bool], after: str, limit: int) -> Page:
-    """The cards that come after that name and fit, read no further than the page goes, nor than `_MOST_READ` cards.
+    """The records that come after that name and fit, read no further than the page goes, nor than `_MOST_READ` of them.
 
     Where few fit, a page holds fewer than its limit and goes on all the same.
     """
@@ -410,11 +418,11 @@ def _page_of(read: Callable[[str, int], Sequence[Any]], fits: Callable[[Any], bo
         after = _name_of(some[-1]) if some else after
     rest, shown = shown[limit:], shown[:limit]
     last = _name_of(shown[-1]) if rest else after if more else None
-    return Page(items=[to_json(card) for card in shown], next=last)
+    return Page(items=[form(one) for one in shown], next=last)
 
 
-def _name_of(card: Checkpoint | Domain | Outcome) -> str:
-    return card.id if isinstance(card, Outcome) else card.name
+def _name_of(record: Checkpoint | Domain | Outcome | JobRecord | RunFolder) -> str:
+    return record.name if isinstance(record, Checkpoint | Domain) else record.id
 
 
 def _origin(run: RunFolder) -> str:
@@ -446,19 +454,23 @@ def _word_errors(app: FastAPI, samples: Samples) -> None:
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        return response_of(_plain_problem(request, 422, "Unusable request", f"{where}: {first['msg']}"))
+        return response_of(_plain_problem(request, 422, "Unusable request", f"{where}: {first['msg']}", _FIELDS))
 
     @app.exception_handler(HTTPException)
     async def plain(request: Request, error: HTTPException) -> JSONResponse:
-        answer = response_of(_plain_problem(request, error.status_code, str(error.detail), request.url.path))
+        if isinstance(error.__cause__, TransferZooError):
+            return problem(request, error.__cause__)
+        remedy = _REMEDIES.get(error.status_code, "See `/docs` for what can be asked, and how.")
+        answer = response_of(_plain_problem(request, error.status_code, str(error.detail), request.url.path, remedy))
         answer.headers.update(error.headers or {})
         return answer
 
     @app.exception_handler(Exception)
     async def fault(request: Request, _error: Exception) -> JSONResponse:
-        return response_of(_plain_problem(request, 500, "A fault of the service", "The server's log tells more."))
+        remedy = "Report it with the id of this request, under which the server's log tells more."
+        return response_of(_plain_problem(request, 500, "A fault of the service", "It was not foreseen.", remedy))
 
 
-def _plain_problem(request: Request, status: int, title: str, detail: str) -> Problem:
+def _plain_problem(request: Request, status: int, title: str, detail: str, remedy: str) -> Problem:
     instance = f"urn:uuid:{request.state.request}"
-    return Problem(type="about:blank", title=title, status=status, detail=detail, instance=instance)
+    return Problem(type="about:blank", title=title, status=status, detail=detail, instance=instance, remedy=remedy)

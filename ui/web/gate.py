@@ -7,6 +7,7 @@ machine's own names, and by no page of another site, so that no browser can be l
 import json
 import logging
 import time
+from asyncio import wait_for
 from collections import deque
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field
@@ -15,11 +16,12 @@ from uuid import uuid4
 
 from anyio.to_thread import run_sync
 from prometheus_client import CollectorRegistry, Counter, Histogram
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from registry.cards import ApiKey
 from registry.cards import Scope as KeyScope
-from registry.errors import AccessError, KeyNeeded, LimitReached, OriginRefused
+from registry.errors import AccessError, KeyNeeded, LimitReached, OriginRefused, RequestRefused
 from registry.zoo import Zoo
 from ui.web.problems import problem_of, response_of
 
@@ -33,6 +35,11 @@ _OWN_NAMES = ("127.0.0.1", "localhost", "[::1]")
 _WRITING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _REMEMBERED = 2.0
 """Seconds for which a key that was admitted is not looked up again."""
+_MOST_BODY = 1 << 20
+"""Bytes of what is asked; an upload has bounds of its own."""
+_SILENCE = 30.0
+"""Seconds within which more of a body must come."""
+_UPLOADS = "/samples"
 _logger = logging.getLogger("transferzoo.service")
 
 
@@ -98,7 +105,7 @@ class Gate:
         try:
             key = await self._admit(scope)
             scope["state"]["key"] = key
-            await self._app(scope, receive, answered)
+            await self._app(scope, receive if scope["path"] == _UPLOADS else _bounded(receive), answered)
         except AccessError as refused:
             await response_of(problem_of(refused, request), refused)(scope, receive, answered)
         finally:
@@ -106,6 +113,8 @@ class Gate:
 
     async def _admit(self, scope: Scope) -> ApiKey:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+            raise RequestRefused("its address holds a zero byte", "Ask without it.", status=400)
         host = headers.get("host", "")
         origin = headers.get("origin")
         if origin is not None and origin.partition("://")[2] != host:
@@ -165,3 +174,30 @@ class Gate:
         if scope["method"] in _WRITING and key is not None:
             action = f"{scope['method']} {scope['path']}"
             await run_sync(self._zoo.access.note, key.id, action, status, request)
+
+
+def _bounded(receive: Receive) -> Receive:
+    """The same messages, as long as the body comes in time and is no larger than what is asked can be.
+
+    What is refused is raised as an `HTTPException`, for whoever parses the body lets no other through.
+    """
+    size, whole = 0, False
+
+    async def bounded() -> Message:
+        nonlocal size, whole
+        if whole:  # whoever waits now waits for the client to leave
+            return await receive()
+        try:
+            message = await wait_for(receive(), _SILENCE)
+        except TimeoutError:
+            slow = RequestRefused(f"nothing came for {_SILENCE:.0f} s", "Send it again.", status=408)
+            raise HTTPException(slow.status) from slow
+        size += len(message.get("body", b""))
+        whole = not message.get("more_body", False)
+        if size > _MOST_BODY:
+            remedy = "Send less; data go to `POST /samples`."
+            large = RequestRefused(f"it has more than {_MOST_BODY} bytes", remedy, status=413)
+            raise HTTPException(large.status) from large
+        return message
+
+    return bounded

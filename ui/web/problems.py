@@ -27,9 +27,9 @@ from registry.errors import (
     RegistryAway,
     RegistryBusy,
     RegistryError,
+    RequestRefused,
     ScopeMissing,
     TransferZooError,
-    UploadRefused,
 )
 
 __all__ = ["MEDIA_TYPE", "Absent", "Problem", "problem_of", "response_of"]
@@ -108,7 +108,7 @@ def response_of(problem: Problem, error: TransferZooError | None = None) -> JSON
 
 
 def _status(error: TransferZooError) -> int:
-    if isinstance(error, UploadRefused):
+    if isinstance(error, RequestRefused):
         return error.status
     return next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 422)
 

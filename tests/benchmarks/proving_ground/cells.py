@@ -91,6 +91,11 @@ class Setting:
         """Whether a cell is of these rows, and was trained for so long or not at all."""
         return (cell.rows, cell.seed) == (self.rows, self.seed) and cell.epochs in {0, self.epochs}
 
+    @property
+    def heads(self) -> "Setting":
+        """That of heads on the same rows."""
+        return Setting(self.rows, 0, self.seed)
+
     def __str__(self) -> str:
         return f"at most {self.rows} rows" + (f", {self.epochs} epochs" if self.epochs else "")
 

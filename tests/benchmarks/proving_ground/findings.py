@@ -32,7 +32,7 @@ from tests.benchmarks.proving_ground.judge import (
 from tests.benchmarks.proving_ground.rankers import by_figure, generalist, largest, plus_static, static
 from tests.benchmarks.proving_ground.skill import Room, Skill, above_ceiling, family_means, room, skill
 from tests.benchmarks.proving_ground.strategies import StrategyFigures, judge_strategies
-from tests.benchmarks.proving_ground.truth import Truth, figures_of, truth_of
+from tests.benchmarks.proving_ground.truth import Truth, figures_of, kept_now, truth_of
 
 __all__ = ["CHOSEN", "Intervals", "Report", "Row", "Scope", "TruthReport", "report"]
 
@@ -184,6 +184,11 @@ def _strategies(
     if len(settings) > 1:
         of["all settings"] = settings
     judged = {name: judge_strategies(design, results, scores, ours, now) for name, ours in of.items()}
+    kept = kept_now(design, results)
+    for name, ours in of.items():
+        now_kept = judge_strategies(design, kept, scores, ours, now)
+        if now_kept != judged[name]:
+            judged[f"{name}, heads kept as plans now do"] = now_kept
     return {name: figures for name, figures in judged.items() if figures is not None}
 
 

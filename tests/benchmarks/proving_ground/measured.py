@@ -1,13 +1,14 @@
 """What the product's fusion starts from: python -m tests.benchmarks.proving_ground.measured [--modality text].
 
 Writes catalog/outcomes/measured.csv, or a table of its own for another modality: one row a cell, with what was known of
-the pair before. Of probes only those of the block that a plan reads, on the most rows, are taken. To the cells of
-images come the tunings of `recipes.csv` by the plain recipes of 5 and 20 epochs, where no cell has the same. `draw` is
-the seed of rows that were drawn later. *No transfer*, on the plainest raw features, is cross-validated of rows that the
-table does not have yet, for earlier draws cannot be repeated on every set; the nearness is the share of the registry's
-own domain pairs that lie farther apart. `head` is what a head on the same block and rows scored on the same test part;
-where a recipe was tried on rows of which no probe was cross-validated, it stands for the probe too. Where the table
-would be too large, a training gives way to a longer one of the same pair and rows.
+the pair before. A training of which no epoch beat its fitted head has what that head scores, as plans have it now. Of
+probes only those of the block that a plan reads, on the most rows, are taken. To the cells of images come the tunings
+of `recipes.csv` by the plain recipes of 5 and 20 epochs, where no cell has the same. `draw` is the seed of rows that
+were drawn later. *No transfer*, on the plainest raw features, is cross-validated of rows that the table does not have
+yet, for earlier draws cannot be repeated on every set; the nearness is the share of the registry's own domain pairs
+that lie farther apart. `head` is what a head on the same block and rows scored on the same test part; where a recipe
+was tried on rows of which no probe was cross-validated, it stands for the probe too. Where the table would be too
+large, a training gives way to a longer one of the same pair and rows.
 """
 
 import argparse
@@ -38,6 +39,7 @@ from tests.benchmarks.proving_ground.cells import (
     read_scores,
 )
 from tests.benchmarks.proving_ground.targets import FAMILIES, GROUNDS, IMAGES, Ground, sets_of
+from tests.benchmarks.proving_ground.truth import kept_now
 
 __all__ = ["longest", "rows_of"]
 
@@ -282,7 +284,8 @@ def main() -> None:
     ground, folder = GROUNDS[requested.modality], HERE / requested.modality
     data = sets_of(ground, requested.data, requested.shared)
     bench = Bench(data, requested.shared, requested.grown, requested.cache, ground, requested.teachers)
-    design, results = read_design(folder / "design.csv"), read_outcomes(folder / "outcomes.csv")
+    design = read_design(folder / "design.csv")
+    results = kept_now(design, read_outcomes(folder / "outcomes.csv"))
     tried: list[dict[str, str]] = []
     if ground is IMAGES:
         with (HERE.parent / "recipes.csv").open(newline="") as file:

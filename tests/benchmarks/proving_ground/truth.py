@@ -1,5 +1,6 @@
 """Truth: accuracies of checkpoints on targets under one strategy, and what a ranker may see of them."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -8,7 +9,7 @@ from jaxtyping import Bool, Float
 
 from tests.benchmarks.proving_ground.cells import LAYER_MEAN, NO_TRANSFER, Cell, Figure, Result, Setting
 
-__all__ = ["Case", "Truth", "figures_of", "truth_of"]
+__all__ = ["Case", "Truth", "figures_of", "kept_now", "truth_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,6 +130,31 @@ def truth_of(
         designed,
         {name: _table(result, places, columns) for name, result in figures.items()},
     )
+
+
+def kept_now(design: Sequence[Cell], results: Mapping[int, Result]) -> dict[int, Result]:
+    """The results as plans now have them: a training of which no epoch beat its fitted head keeps it, of all its rows.
+
+    Trainings of earlier waves kept one of four fifths of their rows. That of all is what ``block-probe`` measured on
+    the same rows and block.
+    """
+    heads = {(c.weights, c.target, c.setting.heads): results[c.cell] for c in _measured(design, results, "block-probe")}
+    kept = dict(results)
+    for cell in design:
+        head = heads.get((cell.weights, cell.target, cell.setting.heads))
+        trained = cell.cell in results and cell.epochs and cell.strategy != "scratch"
+        if trained and head is not None and _kept_head(results[cell.cell]):
+            of = {name: getattr(head, name) for name in ("accuracy", "half_a", "half_b", "right")}
+            kept[cell.cell] = replace(results[cell.cell], **of)
+    return kept
+
+
+def _measured(design: Sequence[Cell], results: Mapping[int, Result], strategy: str) -> list[Cell]:
+    return [cell for cell in design if cell.strategy == strategy and cell.cell in results]
+
+
+def _kept_head(result: Result) -> bool:
+    return bool(json.loads(result.conditions).get("best_epoch") == 0)
 
 
 def figures_of(

@@ -1,8 +1,11 @@
+from decimal import Decimal
+
 import numpy as np
 import pytest
+import torch
 
 from registry.errors import LengthMismatch, UnusableArrays, UnusableLabels
-from registry.readers.memory import plain_labels, read_values
+from registry.readers.memory import label_values, plain_labels, read_values
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 6), (3, 8, 6, 1), (3, 8, 6, 3)])
@@ -54,3 +57,10 @@ def test_unusable_labels_are_named_by_row(labels, rows):
 
 def test_whole_numbers_of_every_kind_are_labels():
     assert plain_labels(np.array([1.0, 2.0])) == plain_labels([1, 2]) == plain_labels(np.array([1, 2], np.int8))
+
+
+def test_labels_of_tensors_and_decimals_are_numbers():
+    assert plain_labels(torch.tensor([0, 1])) == plain_labels([torch.tensor(0), torch.tensor(1)]) == ("0", "1")
+    assert label_values([Decimal(1) / 4, "a"]) == [0.25, "a"]
+    with pytest.raises(UnusableLabels):
+        plain_labels(torch.tensor(1))

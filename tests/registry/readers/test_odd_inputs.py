@@ -239,8 +239,11 @@ def test_pipes_are_never_opened(tmp_path):
     assert read_anywhere(tmp_path).unreadable == (("a/pipe.png", "a pipe, a device or a socket, no file"),)
     with pytest.raises(BadTable, match="a pipe"):
         read_labels(tmp_path / "labels.csv")
-    with pytest.raises(NoItems, match="a pipe"):
-        Sample.from_folder(tmp_path / "set.zip")
+    for name in ("set.zip", "set.csv", "set.jsonl", "set.parquet", "set.conll"):
+        if not (tmp_path / name).exists():
+            os.mkfifo(tmp_path / name)
+        with pytest.raises(NoItems, match="a pipe"):
+            Sample.from_folder(tmp_path / name)
 
 
 def sixteen_bit(path: Path, pixels: np.ndarray) -> None:

@@ -1,5 +1,6 @@
 """The service as it runs: a whole path by HTTP, hostile connections, requests that a machine makes up."""
 
+import asyncio
 import io
 import json
 import socket
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 import schemathesis
+import uvicorn
 from hypothesis import HealthCheck, given, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -24,6 +26,7 @@ from tests.servers import PORT, serving
 from tests.ui.pictures import write_stripes
 from ui import job_queue
 from ui.web.app import create_app
+from ui.web.server import _Punctual
 
 pytestmark = pytest.mark.slow
 HERE = {"Host": "127.0.0.1"}
@@ -96,6 +99,36 @@ def test_connections_that_never_end_and_headers_without_measure_are_survived(ser
                 received = long.recv(100)
         assert b" 200 " not in received
     assert answers(served)
+
+
+def test_a_connection_that_asks_for_nothing_in_time_is_closed_and_one_that_asked_is_answered(monkeypatch):
+    monkeypatch.setattr("ui.web.server._HEADER_SECONDS", 0.3)
+
+    async def app(_scope, receive, send) -> None:
+        await receive()
+        await asyncio.sleep(1)  # longer than headers may take
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body"})
+
+    async def asked(port: int, words: bytes) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(words)
+        answer = await asyncio.wait_for(reader.read(15), 30)
+        writer.close()
+        await writer.wait_closed()
+        return answer
+
+    async def all_asked() -> list[bytes]:
+        config = uvicorn.Config(app, lifespan="off")
+        config.load()
+        state = uvicorn.server.ServerState()
+        server = await asyncio.get_running_loop().create_server(lambda: _Punctual(config, state, {}), "127.0.0.1", 0)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            head = b"GET / HTTP/1.1\r\nHost: a\r\n"
+            return [await asked(port, words) for words in (b"", head, head + b"\r\n")]
+
+    assert asyncio.run(all_asked()) == [b"", b"", b"HTTP/1.1 200 OK"]
 
 
 def test_nothing_that_a_machine_makes_up_breaks_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -1,8 +1,10 @@
 """The service over HTTP: who is admitted, what is taken, what is answered."""
 
+import asyncio
 import io
 import json
 import logging
+import re
 import shutil
 import zipfile
 from collections.abc import Iterator
@@ -10,14 +12,19 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from starlette.exceptions import HTTPException
 
 from recommender.requests import RecommendRequest, SampleRequest, place_of
+from recommender.runs.folder import RunFolder
 from registry.cards import Scope
+from registry.errors import RequestRefused
 from registry.zoo import Zoo
 from tests.ui.pictures import write_stripes
 from ui import job_queue
 from ui.uploads import clear_folders
+from ui.web import gate
 from ui.web.app import create_app
+from ui.web.bodies import PredictBody, RecommendBody, TuneBody
 from ui.web.gate import Limits
 
 HERE = "http://127.0.0.1:8600"
@@ -135,6 +142,86 @@ def test_a_zip_that_climbs_out_is_refused(client):
     assert (answer.status_code, answer.json()["type"]) == (422, "urn:transferzoo:UnsafeArchive")
 
 
+def test_a_bomb_is_refused_before_it_is_unpacked(client, zoo):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("cat/bomb.png", bytes(20 << 20))
+    answer = client.post("/samples", content=packed.getvalue())
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:transferzoo:UnsafeArchive")
+    assert answer.json()["remedy"]
+    assert [file for file in (zoo.home.root / "samples").rglob("*") if file.is_file()] == []
+
+
+def test_what_is_asked_has_a_bound_and_whoever_falls_silent_is_not_waited_for(client, monkeypatch):
+    def pieces() -> Iterator[bytes]:
+        yield from [b" " * (1 << 18)] * 5
+
+    answer = client.post("/recommendations", content=pieces(), headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["type"]) == (413, "urn:transferzoo:RequestRefused")
+    assert "POST /samples" in answer.json()["remedy"]
+
+    async def silence() -> dict[str, object]:
+        await asyncio.sleep(60)
+        return {"type": "http.request"}
+
+    monkeypatch.setattr(gate, "_SILENCE", 0.01)
+    with pytest.raises(HTTPException) as silent:
+        asyncio.run(gate._bounded(silence)())
+    assert (silent.value.status_code, type(silent.value.__cause__)) == (408, RequestRefused)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/jobs/..%2f..%2fetc%2fpasswd",
+        "/runs/%2e%2e",
+        "/recommendations/..%5C..%5Cwindows",
+        "/checkpoints/%2Fetc%2Fpasswd",
+        "/checkpoints/a%00b",
+        "/checkpoints?after=%00",
+        "/runs/C:%5Cwindows",
+        "/samples/..",
+    ],
+)
+def test_no_address_leads_out(client, zoo, address):
+    answer = client.get(address)
+    assert 400 <= answer.status_code < 500
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["remedy"]
+    assert str(zoo.home.root) not in answer.text
+
+
+@pytest.mark.parametrize(
+    "name", ["../../../evil.csv", "/etc/cron.d/evil.csv", "C:\\evil.csv", "a\u202eb.csv", ".csv.csv"]
+)
+def test_an_upload_lies_in_its_own_folder_whatever_it_is_called(client, zoo, name):
+    sent = client.post("/samples", params={"name": name}, content=b"file,target\n")
+    assert sent.status_code == 201
+    (place,) = [file for file in zoo.home.root.rglob("*.csv") if file.is_file()]
+    assert place.parent == zoo.home.root / "samples" / "local" / sent.json()["id"]
+
+
+def test_every_route_that_writes_is_audited_and_every_refusal_has_a_remedy(zoo):
+    client, admin = guarded(zoo), bearer(zoo, Scope.ADMIN)
+    described = client.get("/openapi.json", headers=admin).json()["paths"]
+    asked = set()
+    for path, methods in described.items():
+        for method in sorted({"post", "put", "patch", "delete"} & {*methods}):
+            address = re.sub(r"{\w+}", "0" * 32, path)
+            answer = client.request(method.upper(), address, headers=admin)
+            assert 400 <= answer.status_code < 500
+            assert answer.json()["remedy"]
+            assert "transferzoo " not in answer.json()["remedy"]
+            asked.add((f"{method.upper()} {address}", answer.status_code))
+    assert {(row.action, row.status) for row in zoo.access.writes(100)} == asked
+    assert len(asked) == 6
+
+
+def test_no_body_names_a_hub_or_a_server(client):
+    fields = {name for body in (RecommendBody, TuneBody, PredictBody) for name in body.model_fields}
+    assert not [name for name in fields if re.search(r"hub|url|uri|endpoint|host|registry|objects|tracking|path", name)]
+
+
 def test_advice_is_queued_once_and_followed_to_its_end(client, zoo, stripes):
     sample = client.post("/samples", content=stripes).json()["id"]
     answers = [client.post("/recommendations", json={"sample": sample, "keep": 2}) for _ in range(2)]
@@ -200,6 +287,24 @@ def test_pages_follow_one_another_to_the_end(client, zoo):
         names += [card["name"] for card in page["items"]]
         after = page["next"]
     assert names == sorted(card.name for card in zoo.checkpoints())
+
+
+def test_pages_of_jobs_and_runs_are_read_no_further_than_they_go(client, zoo, monkeypatch):
+    jobs = sorted(zoo.jobs.start("recommend", {}, f"key {number}").id for number in range(5))
+    runs = [f"2026010{day}-000000-abc" for day in range(1, 6)]
+    for run in runs:
+        (zoo.home.runs / run).mkdir(parents=True)
+        (zoo.home.runs / run / "job.json").write_text("{}")
+    read, form = [], RunFolder.to_dict
+    monkeypatch.setattr(RunFolder, "to_dict", lambda run: read.append(run.id) or form(run))
+    monkeypatch.setattr(type(zoo.jobs), "list", lambda *_, **__: pytest.fail("all are read"))
+    for address, names in (("/jobs", jobs), ("/runs", runs)):
+        page = client.get(address, params={"limit": 2}).json()
+        assert (len(page["items"]), page["next"]) == (2, names[1])
+        rest = client.get(address, params={"limit": 9, "after": names[1]}).json()
+        assert [one["id"] for one in page["items"] + rest["items"]] == names
+        assert rest["next"] is None
+    assert read == runs
 
 
 def test_without_a_key_nobody_is_admitted_elsewhere(zoo):
