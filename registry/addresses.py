@@ -1,13 +1,19 @@
-"""Addresses: the URL of a SQLite file, as SQLAlchemy (and MLflow by way of it) reads it, and back."""
+"""Addresses: without their secrets; the URL of a SQLite file, as SQLAlchemy (and MLflow) reads it, and back."""
 
 import os
 import re
 from pathlib import Path
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 import sqlalchemy as sa
 
-__all__ = ["sqlite_path", "sqlite_url"]
+__all__ = ["public", "sqlite_path", "sqlite_url"]
+
+
+def public(address: str) -> str:
+    """An address without user name and password."""
+    parts = urlsplit(address)
+    return address if "@" not in parts.netloc else parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def sqlite_url(path: Path) -> str:

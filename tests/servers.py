@@ -38,17 +38,32 @@ def serving(
     env: dict[str, str] | None = None,
     seconds: float = 120,
 ) -> Iterator[tuple[Ready, int]]:
-    """What ``ready`` gives of the port once it gives something, and the process's id; what it writes is in the log.
+    """As `running`, of Python with these words, one of which may be `PORT`: that is free, and ``ready`` is given it."""
+    port = free_port()
+    words = [sys.executable, *(str(port) if word == PORT else word for word in command)]
+    with running(words, log, lambda: ready(port), cwd=cwd, env=env, seconds=seconds) as result:
+        yield result
+
+
+@contextmanager
+def running(
+    words: Sequence[str],
+    log: Path,
+    ready: Callable[[], Ready | None],
+    *,
+    cwd: Path = ROOT,
+    env: dict[str, str] | None = None,
+    seconds: float = 120,
+) -> Iterator[tuple[Ready, int]]:
+    """What ``ready`` gives once it gives something, and the process's id; what it writes comes behind the log.
 
     The process leads a group of its own. It is asked to end, and killed where it does not.
     """
-    port = free_port()
-    words = [sys.executable, *(str(port) if word == PORT else word for word in command)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)} | (env or {})
-    with log.open("wb") as out:
+    with log.open("ab") as out:
         server = subprocess.Popen(words, cwd=cwd, env=environment, stdout=out, stderr=out, start_new_session=True)
     try:
-        yield _awaited(server, lambda: ready(port), log, seconds), server.pid
+        yield _awaited(server, ready, log, seconds), server.pid
     finally:
         server.terminate()
         try:

@@ -25,7 +25,7 @@ from registry.zoo import Zoo
 from tests.clusters import Head, start_node, why_no_ray
 from tests.objects import s3_environment
 from tests.postgres import PASSWORD, binaries, restart_server, run_server, why_no_server
-from tests.servers import free_port, is_open
+from tests.servers import free_port, is_open, running
 from tests.ui.pictures import write_stripes
 
 pytestmark = [
@@ -105,18 +105,6 @@ def is_ready(address: str) -> bool:
         return False
 
 
-@contextmanager
-def serving(words: list[str], env: dict[str, str], address: str, log: Path) -> Iterator[subprocess.Popen]:
-    with log.open("ab") as out:
-        service = subprocess.Popen(["bash", "-euc", "\n".join(words)], env=env, stdout=out, stderr=out)
-    try:
-        wait_for(lambda: is_ready(address), log)
-        yield service
-    finally:
-        service.kill()
-        service.wait()
-
-
 def typed(words: list[str], env: dict[str, str]) -> str:
     done = subprocess.run(["bash", "-euc", "\n".join(words)], env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -191,18 +179,18 @@ def test_a_team_loses_nothing_while_each_part_is_killed_once(tmp_path):
 def the_service_is_killed(serve, server, secrets, env, watched, data) -> None:
     """With its database and the process of its job; the job is done all the same, for its owner alone."""
     port, log = free_port(), watched / "service.log"
-    address, words = f"http://127.0.0.1:{port}", [f"exec {serve} --port {port}"]
+    address, words = f"http://127.0.0.1:{port}", ["bash", "-euc", f"exec {serve} --port {port}"]
     first, second = ({"Authorization": f"Bearer {key}"} for key in secrets)
-    with serving(words, env, address, log) as service:
+    with running(words, log, lambda: is_ready(address) or None, env=env, seconds=240) as (_, service):
         job = ask_for_advice(address, first, data)
         with Zoo.open(watched / "ann", registry=env["TRANSFERZOO_REGISTRY"]) as zoo:
             wait_for(lambda: zoo.jobs.get(job).state == "running", log)
             begun = psutil.Process(zoo.jobs.get(job).pid)
             assert not any(PASSWORD in word for word in begun.cmdline())
-            service.kill()
+            os.kill(service, signal.SIGKILL)
             restart_server(server)
             os.kill(begun.pid, signal.SIGKILL)
-    with serving(words, env, address, log):
+    with running(words, log, lambda: is_ready(address) or None, env=env, seconds=240):
         wait_for(lambda: got(f"{address}/jobs/{job}", first)[1]["state"] == "finished", log)
         name = got(f"{address}/jobs/{job}", first)[1]["result"]["recommendation"]
         assert got(f"{address}/recommendations/{name}", first)[1]["id"] == name

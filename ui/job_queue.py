@@ -22,6 +22,7 @@ import psutil
 from filelock import FileLock, Timeout
 
 from recommender.requests import RecommendRequest, Request, SearchRequest, TuneRequest, place_of
+from registry.addresses import public
 from registry.errors import UnknownName
 from registry.home import Home
 
@@ -76,6 +77,7 @@ _PATIENCE = 2.0
 _SIGNALS = ((signal.SIGINT, 2.0), (signal.SIGTERM, 1.0), (signal.SIGKILL, 1.0))
 """How a job's process is ended: what it is told, and the seconds that it is given to obey."""
 _SECRETS = ("PASSWORD", "TOKEN")
+_ADDRESS = "_URI"
 _detached: list[subprocess.Popen[bytes]] = []
 """Workers that this process has started and not buried yet."""
 
@@ -298,19 +300,22 @@ def _end(process: Any) -> None:  # noqa: ANN401 - as above
 
 def _keep_surroundings(home: Home, job: str) -> None:
     """Write down where this process tells MLflow, for the worker may be somebody else's; passwords are not written."""
-    variables = {k: v for k, v in os.environ.items() if k.startswith("MLFLOW_") and not k.endswith(_SECRETS)}
+    settings = {k: v for k, v in os.environ.items() if k.startswith("MLFLOW_") and not k.endswith(_SECRETS)}
+    variables = {k: public(v) if k.endswith(_ADDRESS) else v for k, v in settings.items()}
     file = _file(home, f"{job}.json")
     file.touch(0o600)
     file.write_text(json.dumps(variables))
 
 
 def _surroundings(home: Home, job: str) -> dict[str, str]:
-    """The environment of a job: the one here, with the MLflow of who asked."""
+    """The environment of a job: the one here, with the MLflow of who asked; the password of its address is ours."""
     file = _file(home, f"{job}.json")
     if not file.exists():
         return dict(os.environ)
     rest = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_") or k.endswith(_SECRETS)}
-    return {**rest, **json.loads(file.read_text())}
+    kept: dict[str, str] = json.loads(file.read_text())
+    addresses = {k: v for k, v in os.environ.items() if k.endswith(_ADDRESS) and k in kept}
+    return {**rest, **kept, **{k: v for k, v in addresses.items() if public(v) == kept[k]}}
 
 
 def _lock(home: Home, lane: str) -> FileLock:

@@ -4,7 +4,6 @@ import os
 import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from recommender.effort import Effort
 from recommender.requests import (
@@ -16,7 +15,7 @@ from recommender.requests import (
     choice_request,
     recommend_request,
 )
-from registry.addresses import sqlite_url
+from registry.addresses import public, sqlite_url
 from registry.home import Home
 from ui.render import Json, command, program
 
@@ -38,11 +37,9 @@ REPEATED = {
 
 def mlflow_command(home: Home) -> str:
     """The command that opens MLflow's page: of ``MLFLOW_TRACKING_URI``, else on a registry's tracking store."""
-    place = os.environ.get("MLFLOW_TRACKING_URI") or sqlite_url(home.tracking_database)
+    place = public(os.environ.get("MLFLOW_TRACKING_URI") or sqlite_url(home.tracking_database))
     if place.startswith("http"):
-        parts = urlsplit(place)
-        page = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()  # without user name and password
-        return shlex.join([program("python"), "-m", "webbrowser", page])
+        return shlex.join([program("python"), "-m", "webbrowser", place])
     return shlex.join([program("mlflow"), "ui", "--workers", "1", "--backend-store-uri", place])
 
 

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recommender.runs.mlflow_server import in_words, public
+from recommender.runs.mlflow_server import in_words
 from recommender.runs.mlflow_sync import client_at, trouble_at
-from registry.addresses import sqlite_url
+from registry.addresses import public, sqlite_url
 from registry.errors import MlflowUnusable, UnknownName
 
 if TYPE_CHECKING:

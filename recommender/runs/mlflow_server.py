@@ -5,13 +5,12 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.error import HTTPError
-from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 from filelock import FileLock, Timeout
 
 from recommender.runs.event_log import LogEntry
-from registry.addresses import sqlite_path, sqlite_url
+from registry.addresses import public, sqlite_path, sqlite_url
 from registry.errors import UnusableName
 from registry.files import is_disk_full
 from registry.home import Home
@@ -25,7 +24,6 @@ __all__ = [
     "environment_settings",
     "in_words",
     "only_one",
-    "public",
     "quiet_environment",
 ]
 
@@ -54,12 +52,6 @@ def environment_settings() -> dict[str, object]:
     """Where the environment wants runs to be tracked: address and experiment, None where it does not say."""
     address = _environment_address()
     return {"address": None if address is None else public(address), "experiment": environment_experiment()}
-
-
-def public(address: str) -> str:
-    """An address without user name and password."""
-    parts = urlsplit(address)
-    return address if "@" not in parts.netloc else parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def in_words(failure: Exception, address: str) -> str:

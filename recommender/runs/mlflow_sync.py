@@ -27,10 +27,9 @@ from recommender.runs.mlflow_server import (
     check_names,
     in_words,
     only_one,
-    public,
     quiet_environment,
 )
-from registry.addresses import sqlite_path
+from registry.addresses import public, sqlite_path
 from registry.errors import NotFinished
 from registry.files import write_atomic
 from registry.forms import Record

@@ -19,9 +19,10 @@ from typing import Protocol, Self, TypeVar, runtime_checkable
 from recommender.runs.event_log import EventLog
 from recommender.runs.folder import RunFolder
 from recommender.runs.job import Job
-from recommender.runs.mlflow_server import PATIENCE, check_names, environment_settings, in_words, public
+from recommender.runs.mlflow_server import PATIENCE, check_names, environment_settings, in_words
 from recommender.runs.mlflow_sync import MlflowSync
 from recommender.runs.system_metrics import FIRST, watched
+from registry.addresses import public
 from registry.plugins import Plugins
 from registry.progress import Cancelled
 

@@ -294,12 +294,13 @@ def test_a_worker_that_has_ended_is_buried_when_the_next_one_is_started(
 def test_a_job_tells_the_mlflow_of_who_asked_but_passwords_are_not_written(
     zoo: Zoo, detached: Detached, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in (("URI", "http://asked"), ("PASSWORD", "secret"), ("USERNAME", "me")):
+    for name, value in (("URI", "http://me:secret@asked"), ("PASSWORD", "secret"), ("USERNAME", "me")):
         monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", value)
     job = queue_job(zoo, "quick")
     written = zoo.home.root / "jobs" / f"{job}.json"
     assert "secret" not in written.read_text()
     assert written.stat().st_mode & 0o077 == 0
+    assert job_queue._surroundings(zoo.home, job)["MLFLOW_TRACKING_URI"] == "http://me:secret@asked"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://worker")
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "of the worker")
     seen = job_queue._surroundings(zoo.home, job)

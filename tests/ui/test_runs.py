@@ -64,6 +64,7 @@ def test_a_run_of_no_such_id_is_bad_input(tmp_path: Path) -> None:
     [
         (None, "ui --workers 1 --backend-store-uri sqlite:////home/mlflow.db"),
         ("postgresql://host/runs", "ui --workers 1 --backend-store-uri postgresql://host/runs"),
+        ("postgresql://me:secret@host/runs", "ui --workers 1 --backend-store-uri postgresql://host/runs"),
         ("https://me:secret@host:5000/ml", "-m webbrowser https://host:5000/ml"),
     ],
 )

@@ -15,6 +15,7 @@ from recommender.checks import require_places
 from registry.errors import LimitReached, PathMissing, UploadRefused
 from registry.files import disk_full_named, flush
 from registry.object_cache import ObjectCache
+from registry.objects import Manifest, Objects
 from registry.zoo import Zoo
 from ui.uploads import clear_folders, file_stem
 from ui.web.bodies import SampleView
@@ -139,23 +140,31 @@ class Samples:
             digest = self._shared.objects.put(self.folder(owner) / view.id, [view.name])
             self._shared.objects.name(_SAMPLES, f"{owner}-{view.id}", digest)
 
-    def _elsewhere(self, name: str, sample: str) -> SampleView | None:
-        """An upload to another machine, without fetching it; None where it is forgotten at this moment."""
+    def _named(self, name: str) -> tuple[Objects, Manifest] | None:
+        """What is shared under a name, and where; None where nothing is."""
         digest = None if self._shared is None else self._shared.objects.named(_SAMPLES, name)
         if self._shared is None or digest is None:
             return None
-        (file,) = self._shared.manifest(digest).files
+        return self._shared.objects, self._shared.manifest(digest)
+
+    def _elsewhere(self, name: str, sample: str) -> SampleView | None:
+        """An upload to another machine, without fetching it; None where it is forgotten at this moment."""
+        shared = self._named(name)
+        if shared is None:
+            return None
+        (file,) = shared[1].files
         return SampleView(id=sample, name=file.path, bytes=file.size, created=False)
 
     def _fetched(self, owner: str, name: str) -> Sequence[Path]:
         """Where an upload to another machine lies now; nothing where there is none."""
-        digest = None if self._shared is None else self._shared.objects.named(_SAMPLES, f"{owner}-{name}")
-        if self._shared is None or digest is None:
+        shared = self._named(f"{owner}-{name}")
+        if shared is None:
             return []
-        folder, size = self.folder(owner) / name, self._shared.manifest(digest).size
+        objects, manifest = shared
+        folder = self.folder(owner) / name
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with disk_full_named(folder, size), TemporaryDirectory(prefix=".", dir=folder.parent) as partial:
-            self._shared.objects.fetch(digest, Path(partial) / name)
+        with disk_full_named(folder, manifest.size), TemporaryDirectory(prefix=".", dir=folder.parent) as partial:
+            objects.place(manifest, Path(partial) / name)
             with suppress(OSError):  # another request may have brought it meanwhile
                 (Path(partial) / name).rename(folder)
         return sorted(folder.glob("*.*"))

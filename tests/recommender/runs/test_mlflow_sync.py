@@ -16,10 +16,11 @@ import pytest
 from recommender.runs import tracking
 from recommender.runs.event_log import EventLog
 from recommender.runs.folder import RunFolder
-from recommender.runs.mlflow_server import in_words, public
+from recommender.runs.mlflow_server import in_words
 from recommender.runs.mlflow_sync import register, sync_runs
 from recommender.runs.tracking import mlflow_runs, no_tracking
 from recommender.tuning.recipe import run_local
+from registry.addresses import public
 from registry.errors import NotFinished, UnknownName
 from registry.home import Home
 from registry.progress import Phase
