@@ -41,8 +41,9 @@ Which pretrained checkpoint to fine-tune on some data, how much of it to freeze,
 Call inspect_data on a folder or file first, then recommend, then run_status with the job's id until it is finished,
 then explain. To tune, call tune with the advice's id and the same path, run_status with the job's id until it is
 finished, run_status with the run's id for what it scores, and predict with that id on other data. Without the tool
-tune, say that whoever started this server has to allow it (`--allow-tune`). An expected score has an interval that is meant to hold 9 times of 10. Where the verdict is not to
-transfer, a model on raw inputs is as good. Scores are fractions, times are seconds.
+tune, say that whoever started this server has to allow it (`--allow-tune`). An expected score has an interval that is
+meant to hold 9 times of 10. Where the verdict is not to transfer, a model on raw inputs is as good. Scores are
+fractions, times are seconds.
 """
 
 

@@ -1,5 +1,8 @@
 """Every page of the picker in a browser: what axe-core finds, links that restore a page, the keyboard alone."""
 
+import json
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -77,3 +80,27 @@ def test_a_link_restores_what_it_names(page: Page, picker: Served, tmp_path: Pat
     expect(page.get_by_text(names[0]).first).to_be_visible()
     page.goto(picker.at(card="resnet-photos"))
     expect(page.get_by_role("heading", name="resnet-photos")).to_be_visible()
+
+
+def test_files_that_changed_since_their_advice_are_advised_on_again_by_a_button(
+    page: Page, picker: Served, tmp_path: Path
+) -> None:
+    place = write_stripes(tmp_path)
+    run(picker, "recommend", str(place))
+    page.goto(picker.address)
+    heading(page, "stripes")
+    settled(page)
+    expect(page.get_by_role("button", name="Advise again")).to_have_count(0)
+    first, *_, last = sorted(place.rglob("*.png"))
+    shutil.copy(first, last)
+    page.wait_for_timeout(11_000)  # a look at the files' times holds for ten seconds
+    page.reload()
+    expect(page.get_by_text("has changed since")).to_be_visible()
+    again = page.get_by_role("button", name="Advise again")
+    again.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile("advice="), timeout=240_000)
+    expect(page.get_by_text("How sure")).to_be_visible(timeout=240_000)
+    expect(page.get_by_role("button", name="Advise again")).to_have_count(0)
+    kept = json.loads(run(picker, "queue", "list", "--all", "--json").stdout)
+    assert [job["state"] for job in kept] == ["finished"]

@@ -122,8 +122,15 @@ def test_where_the_provider_ends_no_session_signing_out_is_of_the_page_alone(bro
     ):
         page = visitor(browser, port)
         signed_in(page, "anna")
+        expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+        other = page.context.new_page()
+        other.goto(f"http://127.0.0.1:{port}/zoo")
+        expect(other.get_by_role("heading", name="Zoo", exact=True)).to_be_visible()
         page.get_by_role("button", name="Sign out").click()
         expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+        other.get_by_role("link", name="Domains").click()
+        expect(other.get_by_text("signed out in another tab")).to_be_visible()
+        expect(other.get_by_role("heading")).to_have_count(0)
         page.goto(f"http://127.0.0.1:{port}/zoo")
         expect(page.get_by_role("button", name="Sign in")).to_be_visible()
         assert provider.ended == []
