@@ -84,7 +84,7 @@ from registry.errors import (
 from registry.features import Encoded, Features
 from registry.forms import from_json
 from registry.modalities import modalities
-from registry.progress import Progress, silent
+from registry.progress import Cancelled, Progress, silent
 from registry.sample import Sample
 from registry.sketch import RowKeys
 from registry.zoo import Zoo, labelled_digests
@@ -411,11 +411,11 @@ def _carried_out(
     track: Callable[..., object],
     progress: Progress,
 ) -> TuningRun:
-    zoo.at_hand(job.checkpoint, user=job)
+    zoo.at_hand(job.checkpoint, job, progress)
     run, _ = execute(job, track, progress, ZooProvider(zoo))
     try:
-        share_run(RunFolder(job.folder), zoo.home)
-    except (ObjectsError, DiskFull) as cause:
+        share_run(RunFolder(job.folder), zoo.home, progress)
+    except (ObjectsError, DiskFull, Cancelled) as cause:
         zoo.remark(f"run {run.id} is not shared: {cause}; `transferzoo doctor --repair` tries again")
     return run
 

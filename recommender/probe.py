@@ -36,7 +36,7 @@ from registry.features import Encoded, Features
 from registry.forms import from_json, to_json
 from registry.metrics import score as metric_score
 from registry.plugins import warn_of_plugin
-from registry.progress import Event, Progress, silent
+from registry.progress import Event, Phase, Progress, silent
 from registry.sample import Sample
 from registry.targets import Positions, Targets
 from registry.zoo import Zoo
@@ -185,7 +185,8 @@ class _Clock:
     _at: list[tuple[float, int]] = field(default_factory=list)
 
     def report(self, event: Event) -> None:
-        self._at.append((time.perf_counter(), event.done))
+        if event.phase is Phase.ENCODE:
+            self._at.append((time.perf_counter(), event.done))
         self.progress.report(event)
 
     def cancelled(self) -> bool:

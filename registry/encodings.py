@@ -44,7 +44,7 @@ class Encodings:
         self,
         home: Home,
         checkpoint: Callable[[str], Checkpoint],
-        encoder: Callable[[str], Encoder],
+        encoder: Callable[..., Encoder],
         note: Callable[[str], None],
     ) -> None:
         """Ask for the card and the opened net of a checkpoint by name; damaged and unwritten files are noted."""
@@ -72,7 +72,7 @@ class Encodings:
 
         def encoded() -> Encoded:
             if sample.task is Task.TOKEN_CLASSIFICATION:
-                encoder = self._encoder(checkpoint)
+                encoder = self._encoder(checkpoint, progress=progress)
                 return (encoder if whole else at_positions(encoder)).encode(sample.items, progress=progress)
             return self._encode(checkpoint, sample, known, progress)
 
@@ -85,12 +85,12 @@ class Encodings:
 
     def _encode(self, checkpoint: str, sample: Sample, known: Sample | None, progress: Progress) -> Encoded:
         if known is None or not self.encoded(checkpoint, known):
-            return self._encoder(checkpoint).encode(sample.items, progress=progress)
+            return self._encoder(checkpoint, progress=progress).encode(sample.items, progress=progress)
         before = self.encode(checkpoint, known)
         rows = {item.shown: row for row, item in enumerate(known.items)}
         fresh = [item for item in sample.items if item.shown not in rows]
         if fresh:
-            before = before.beside(self._encoder(checkpoint).encode(fresh, progress=progress))
+            before = before.beside(self._encoder(checkpoint, progress=progress).encode(fresh, progress=progress))
         rows |= {item.shown: len(known) + row for row, item in enumerate(fresh)}
         return before.ordered([rows[item.shown] for item in sample.items])
 

@@ -21,6 +21,7 @@ from weakref import WeakSet
 from registry.errors import ObjectDamaged, ObjectMissing, ObjectsError, UnsafeArchive, UnusableObjects
 from registry.files import disk_full_named, sha256_of, write_atomic
 from registry.objects import Manifest, ManifestFile, Objects
+from registry.progress import Progress, silent
 
 __all__ = ["CACHE_GB", "CachedFolder", "ObjectCache", "cache_bound", "shared_objects"]
 
@@ -105,10 +106,11 @@ class ObjectCache:
         """
         self.objects.name(kind, place.stem, self.objects.put(place.parent, [place.name]))
 
-    def fetch(self, digest: str, name: str, user: object | None = None) -> Path:
+    def fetch(self, digest: str, name: str, user: object | None = None, progress: Progress = silent) -> Path:
         """The folder of a manifest, fetched where it is not here; it stays while ``user`` lives, and for a while.
 
         Raises:
+            Cancelled: the observer wants no more; files that came whole stay, for the next time.
             ObjectMissing: it, or a file of it, is not there.
             ObjectDamaged: a file of it is not what its digest says.
             DiskFull: there is no room here.
@@ -121,7 +123,7 @@ class ObjectCache:
         if not place.is_dir():
             with self._locked(f"{key}.fetching"):  # one process at a time; the others find it here
                 if not place.is_dir():
-                    self._bring(digest, place)
+                    self._bring(digest, place, progress)
         os.utime(place.parent)
         return place
 
@@ -190,13 +192,13 @@ class ObjectCache:
         with self._locked(f"{folder.name}.lock", wait=False) as is_locked:
             return not is_locked
 
-    def _bring(self, digest: str, place: Path) -> None:
+    def _bring(self, digest: str, place: Path, progress: Progress) -> None:
         partial = place.with_name(f".{place.name}{_PARTIAL}")
         manifest = self.manifest(digest)
         self.make_room(manifest.size)
         with disk_full_named(partial, manifest.size):
             partial.mkdir(parents=True, exist_ok=True)
-            self.objects.place(manifest, partial)
+            self.objects.place(manifest, partial, progress, place.name)
             write_atomic(place.with_name(_DIGEST), digest.encode(), durable=False)
             partial.rename(place)
 

@@ -12,10 +12,11 @@ that is cut leaves nothing that can be seen, and what it brought is not uploaded
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import file_digest, sha256
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
@@ -35,6 +36,7 @@ from registry.errors import (
     UnusableObjects,
 )
 from registry.files import chain_of, disk_full_named, is_disk_full, replacing, sha256_of
+from registry.progress import Phase, Progress, advance, silent
 
 __all__ = ["Manifest", "ManifestFile", "Objects"]
 
@@ -57,6 +59,8 @@ _AWAY = frozenset(
     {"ConnectionError", "HTTPClientError", "TimeoutError", "EndpointConnectionError", "ClientConnectionError"}
 )
 """Names of errors of Python, botocore and aiohttp, none of which is loaded for who has no server."""
+_POLL = 0.2
+"""Seconds between two looks at a transfer."""
 _BUSY_CODES = frozenset(
     {"ServiceUnavailable", "SlowDown", "InternalError", "RequestTimeout", "500", "502", "503", "504"}
 )
@@ -126,6 +130,27 @@ class Manifest:
         return cls(listed)
 
 
+class _Unwanted(Exception):
+    """What ends a transfer that nobody wants any more, in the thread that it is in."""
+
+
+@dataclass
+class _Moved:
+    """Bytes that a transfer has moved, as fsspec tells a callback of its own."""
+
+    bytes: int = 0
+    wanted: bool = True
+
+    def set_size(self, size: int | None) -> None:
+        """The manifest has it."""
+
+    def relative_update(self, more: int = 1) -> None:
+        """So many more bytes."""
+        self.bytes += more
+        if not self.wanted:
+            raise _Unwanted
+
+
 class Objects:
     """One place of objects. ``Objects.at`` opens it; nothing is asked of a server before something is needed."""
 
@@ -183,18 +208,21 @@ class Objects:
         if self._disk and not Path(self._root).is_dir():
             raise BucketMissing(self.url, f"mkdir -p {self._root}")
 
-    def put(self, folder: Path, files: Sequence[str] | None = None) -> str:
+    def put(self, folder: Path, files: Sequence[str] | None = None, progress: Progress = silent) -> str:
         """Upload a folder, or these files of it, as far as its content is not there yet; gives its manifest's digest.
 
         Raises:
+            Cancelled: the observer wants no more; files that were uploaded stay, and are not uploaded again.
             ObjectsError: it cannot be kept there.
             DiskFull: that is a disk, and there is no room.
             ObjectDamaged: a file changed while it was uploaded.
         """
         manifest = Manifest.of(folder, files)
+        moved = partial(self._observed, progress, Phase.PUSH, folder.name, manifest)
         for file in manifest.files:
             if self._size(_blob(file.digest)) != file.size:
-                self._upload(folder / file.path, file)
+                moved(file, partial(self._upload, folder / file.path, file))
+        advance(progress, Phase.PUSH, manifest.size, manifest.size, folder.name)
         self._write(_manifest(manifest.digest), manifest.content)
         return manifest.digest
 
@@ -219,10 +247,11 @@ class Objects:
         key = _blob(file.digest)
         return self._checked(key, self._read(key, file.size), file.digest)
 
-    def fetch(self, digest: str, into: Path) -> Manifest:
+    def fetch(self, digest: str, into: Path, progress: Progress = silent) -> Manifest:
         """Place the files of a manifest in a folder; those that lie there already and are sound stay.
 
         Raises:
+            Cancelled: the observer wants no more; files that were placed stay.
             ObjectMissing: the manifest, or a file of it, is not there.
             ObjectDamaged: one of them is not what its digest says; it is not placed.
             UnsafeArchive: a file of it would lie outside of the folder.
@@ -230,18 +259,21 @@ class Objects:
             ObjectsError: it cannot be read.
         """
         manifest = self.manifest(digest)
-        self.place(manifest, into)
+        self.place(manifest, into, progress)
         return manifest
 
-    def place(self, manifest: Manifest, into: Path) -> None:
-        """As `fetch`, of a manifest that was read before; raises what that does."""
+    def place(self, manifest: Manifest, into: Path, progress: Progress = silent, name: str = "") -> None:
+        """As `fetch`, of a manifest that was read before, shown by that name if by any; raises what that does."""
+        part = name or into.name
+        moved = partial(self._observed, progress, Phase.FETCH, part, manifest)
         for file in manifest.files:
             place = into / file.path
             if place.is_file() and place.stat().st_size == file.size and sha256_of(place) == file.digest:
                 continue
             place.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(place, file.size) as partial:
-                self._download(file, partial)
+            with replacing(place, file.size) as unchecked:
+                moved(file, partial(self._download, file, unchecked))
+        advance(progress, Phase.FETCH, manifest.size, manifest.size, part)
 
     def faults(self, digest: str) -> tuple[str, ...]:
         """What of a folder is missing or has another size there, one sentence each; contents are not read.
@@ -340,30 +372,55 @@ class Objects:
         with suppress(ObjectMissing), self._answering(key):
             self._files.rm_file(self._path(key))
 
-    def _upload(self, source: Path, file: ManifestFile) -> None:
-        self._write(_blob(file.digest), source)
+    def _observed(
+        self,
+        progress: Progress,
+        phase: Phase,
+        part: str,
+        manifest: Manifest,
+        file: ManifestFile,
+        transfer: Callable[[_Moved], None],
+    ) -> None:
+        """Move one file of a manifest in a thread of its own, and tell of the bytes that have moved of all, in order.
+
+        On a disk the bytes of a file are known when it is there.
+        """
+        before = sum(other.size for other in manifest.files[: manifest.files.index(file)])
+        moved = _Moved()
+        advance(progress, phase, before, manifest.size, part)
+        with ThreadPoolExecutor(1, "objects") as pool:
+            moving = pool.submit(transfer, moved)
+            try:
+                while not wait([moving], _POLL).done:
+                    advance(progress, phase, min(before + moved.bytes, manifest.size), manifest.size, part)
+            finally:
+                moved.wanted = moving.done()
+        moving.result()
+
+    def _upload(self, source: Path, file: ManifestFile, moved: _Moved) -> None:
+        self._write(_blob(file.digest), source, moved)
         if source.stat().st_size != file.size or sha256_of(source) != file.digest:
             self._remove(_blob(file.digest))
             raise ObjectDamaged(str(source), "it changed while it was uploaded")
 
-    def _write(self, key: str, content: Path | bytes) -> None:
+    def _write(self, key: str, content: Path | bytes, moved: _Moved | None = None) -> None:
         """Whole or not at all: S3 shows nothing before it is complete, on a disk it takes its place when it is."""
         with self._answering(key):
             if not self._disk:
-                self._send(content, self._path(key))
+                self._send(content, self._path(key), moved)
                 return
             if not Path(self._root).is_dir():
                 raise BucketMissing(self.url, f"mkdir -p {self._root}")
             place = Path(self._path(key))
             place.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(place, len(content) if isinstance(content, bytes) else content.stat().st_size) as partial:
-                self._send(content, str(partial))
+            with replacing(place, len(content) if isinstance(content, bytes) else content.stat().st_size) as unseen:
+                self._send(content, str(unseen), moved)
 
-    def _send(self, content: Path | bytes, place: str) -> None:
+    def _send(self, content: Path | bytes, place: str, moved: _Moved | None) -> None:
         if isinstance(content, bytes):
             self._files.pipe_file(place, content)
         else:
-            self._files.put_file(str(content), place)
+            self._files.put_file(str(content), place, callback=moved or _Moved())
 
     def _read(self, key: str, most: int) -> bytes:
         with self._answering(key):
@@ -372,14 +429,14 @@ class Objects:
             raise ObjectDamaged(self._where(key), "it is larger than it should be")
         return content
 
-    def _download(self, file: ManifestFile, partial: Path) -> None:
+    def _download(self, file: ManifestFile, unchecked: Path, moved: _Moved) -> None:
         key = _blob(file.digest)
         with self._answering(key):
-            self._files.get_file(self._path(key), str(partial))
-        size = partial.stat().st_size
+            self._files.get_file(self._path(key), str(unchecked), callback=moved)
+        size = unchecked.stat().st_size
         if size != file.size:
             raise ObjectDamaged(self._where(key), f"it has {size} bytes, not {file.size}")
-        if sha256_of(partial) != file.digest:
+        if sha256_of(unchecked) != file.digest:
             raise ObjectDamaged(self._where(key), "its content does not match its digest")
 
     def _checked(self, key: str, content: bytes, digest: str) -> bytes:

@@ -267,7 +267,7 @@ class Zoo:
             return all((card.folder / file.name).is_file() for file in card.locator.weights)
         return has_weights(card.folder) or self._is_shared(card)
 
-    def at_hand(self, card: Checkpoint, user: object | None = None) -> Checkpoint:
+    def at_hand(self, card: Checkpoint, user: object | None = None, progress: Progress = silent) -> Checkpoint:
         """The card with a folder in which its files lie: where they are shared and not here, they are fetched.
 
         What was fetched stays for as long as ``user`` lives.
@@ -279,7 +279,7 @@ class Zoo:
         shared = self.home.shared
         if shared is None or not self._is_shared(card) or card.folder != shared.place(card.objects, card.name):
             return card
-        return replace(card, folder=shared.fetch(card.objects, card.name, user))
+        return replace(card, folder=shared.fetch(card.objects, card.name, user, progress))
 
     def require_here(self, card: Checkpoint) -> None:
         """Its weights can be opened, as far as that is seen.
@@ -330,7 +330,7 @@ class Zoo:
             raise
         return self.store.sketch(domain, lens.digest)
 
-    def encoder(self, checkpoint: str) -> Encoder:
+    def encoder(self, checkpoint: str, *, progress: Progress = silent) -> Encoder:
         """A checkpoint, opened.
 
         Raises:
@@ -341,7 +341,7 @@ class Zoo:
         if checkpoint in self._encoders:
             return self._encoders.encoder(card)
         self.require_here(card)
-        encoder = self._encoders.encoder(self.at_hand(card))
+        encoder = self._encoders.encoder(self.at_hand(card, progress=progress))
         self.at_hand(card, encoder)
         return encoder
 
@@ -435,7 +435,7 @@ class Zoo:
         if domain is not None and source is None:
             self.domain(domain)
         with naming(self.home, name or place.name):
-            card = self._uploaded(self._known(inspect_folder(place, name or place.name), named))
+            card = self._uploaded(self._known(inspect_folder(place, name or place.name), named), progress)
             if source is not None:
                 known = self._with_source(card, source, domain or source.name, family, progress)
             else:
@@ -445,14 +445,14 @@ class Zoo:
             self._note(f"{card.name} holds the same weights, byte for byte, as {', '.join(twins)}")
         return self.checkpoint(card.name)
 
-    def share(self, name: str) -> Checkpoint:
+    def share(self, name: str, *, progress: Progress = silent) -> Checkpoint:
         """Upload a registered checkpoint's files, those too that are missing or damaged where objects are shared.
 
         Raises:
             UnknownName: there is none of that name.
             ObjectsError: its files cannot be uploaded.
         """
-        card = self._uploaded(self.checkpoint(name))
+        card = self._uploaded(self.checkpoint(name), progress)
         return self.renew(card)
 
     def add_domain(
@@ -543,7 +543,7 @@ class Zoo:
         except OSError as cause:
             raise HomeUnusable(self.home.root, cause.strerror or str(cause)) from cause
         try:
-            promoted = self._uploaded(promoted)
+            promoted = self._uploaded(promoted, progress)
             self.store.write(Entries((promoted,), (domain,), sketches, rows=self._rows_of(domain, source, also)))
         except BaseException:
             rmtree(place, ignore_errors=True)
@@ -744,12 +744,12 @@ class Zoo:
     def _is_shared(self, card: Checkpoint) -> bool:
         return self.home.shared is not None and bool(card.objects)
 
-    def _uploaded(self, card: Checkpoint) -> Checkpoint:
+    def _uploaded(self, card: Checkpoint, progress: Progress) -> Checkpoint:
         """The card with where its files are shared, uploaded where they are not yet."""
         shared = self.home.shared
-        return (
-            card if shared is None else replace(card, objects=shared.objects.put(card.folder, checkpoint_files(card)))
-        )
+        if shared is None:
+            return card
+        return replace(card, objects=shared.objects.put(card.folder, checkpoint_files(card), progress))
 
     def _known(self, card: Checkpoint, license: tuple[str, str] | None) -> Checkpoint:
         """The card with what was known of it before and what is said of it now: a license, by name and as stated."""

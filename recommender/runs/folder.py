@@ -25,6 +25,7 @@ from registry.errors import DiskFull, HomeUnusable, NotResumable, UnknownName
 from registry.files import disk_full_named, is_locked, write_atomic
 from registry.forms import Record
 from registry.home import Home
+from registry.progress import Progress, silent
 
 __all__ = ["RUNS", "RunFolder", "RunState", "find_queued", "find_run", "reap", "run_folders", "share_run"]
 
@@ -261,17 +262,18 @@ def find_run(home: Home, name: str, *, here: bool = False) -> RunFolder:
     return RunFolder(shared.fetch(digest, matching[0]))
 
 
-def share_run(run: RunFolder, home: Home) -> str:
+def share_run(run: RunFolder, home: Home, progress: Progress = silent) -> str:
     """Upload a finished run where objects are shared; gives its manifest's digest, empty where they are not.
 
     Raises:
         ObjectsError: it cannot be kept there.
         DiskFull: that is a disk, and there is no room.
+        Cancelled: the observer wants no more; what was uploaded is not uploaded again.
     """
     shared = home.shared
     if shared is None or not run.result:
         return ""
-    digest = shared.objects.put(run.path, run.lasting)
+    digest = shared.objects.put(run.path, run.lasting, progress)
     shared.objects.name(RUNS, run.id, digest)
     return digest
 

@@ -190,7 +190,7 @@ class Job(_Terms, Record):
             raise OtherRows(rows.origin, str(form.sample.get("digest")), rows.digest)
         return cls(
             **{**form._alike, "id": run.id},
-            checkpoint=zoo.at_hand(card),
+            checkpoint=zoo.at_hand(card, progress=progress),
             sample=rows,
             home=zoo.home,
             source=None if form.source is None else read(form.source),

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -22,7 +23,9 @@ from registry.errors import (
 )
 from registry.files import sha256_of
 from registry.objects import Manifest, ManifestFile, Objects
+from registry.progress import Cancelled, Phase
 from tests.objects import BUCKET, SECRET, s3_environment, s3_server
+from tests.observers import Recorder, stopping
 from tests.servers import free_port
 
 DIGEST = "0" * 64
@@ -88,6 +91,46 @@ def test_the_same_content_is_kept_once_and_uploaded_once(shared, folder, tmp_pat
     (folder / "more").write_text("more")
     assert shared.put(folder) != digest
     assert {place: place.stat().st_mtime_ns for place in blobs} == before
+
+
+def test_bytes_are_told_as_they_move_and_what_is_cancelled_is_finished_later(shared, folder, tmp_path):
+    size, here = Manifest.of(folder).size, tmp_path / "elsewhere"
+    with pytest.raises(Cancelled):
+        shared.put(folder, progress=stopping(Phase.PUSH))
+    assert not list((tmp_path / "shared").glob("manifests/*/*"))
+    sent, fetched = Recorder(), Recorder()
+    digest = shared.put(folder, progress=sent)
+    with pytest.raises(Cancelled):
+        shared.fetch(digest, here, stopping(Phase.FETCH))
+    assert everything_below(here) == {"config.json": b"{}"}
+    shared.fetch(digest, here, fetched)
+    assert everything_below(here) == everything_below(folder)
+    for observer, phase in ((sent, Phase.PUSH), (fetched, Phase.FETCH)):
+        assert {event.phase for event in observer.events} == {phase}
+        assert observer.counts == sorted(observer.counts)
+        assert observer.counts[-1] == (size, size)
+
+
+def test_a_file_is_given_up_in_its_middle(shared, folder, tmp_path, monkeypatch):
+    cut = []
+
+    def trickle(_path, place, callback):
+        with Path(place).open("wb") as file:
+            for _ in range(6_000):
+                file.write(b"x")
+                time.sleep(0.01)
+                try:
+                    callback.relative_update(1)
+                except Exception:
+                    cut.append(file.tell())
+                    raise
+
+    digest = shared.put(folder)
+    monkeypatch.setattr(shared._files, "get_file", trickle)
+    with pytest.raises(Cancelled):
+        shared.fetch(digest, tmp_path / "elsewhere", stopping(Phase.FETCH))
+    assert len(cut) == 1
+    assert everything_below(tmp_path / "elsewhere") == {}
 
 
 def test_some_files_of_a_folder_are_a_folder_too(shared, folder, tmp_path):
@@ -200,6 +243,16 @@ def test_a_folder_comes_back_as_it_was_from_a_server(s3, folder, tmp_path):
     objects = Objects.at(f"s3://{BUCKET}/some/prefix")
     (folder / "large").write_bytes(os.urandom(1 << 20) * 110)  # beyond what one request carries
     keeps_folders(objects, folder, tmp_path / "elsewhere")
+    for phase, move in (
+        (Phase.PUSH, lambda observer: Objects.at(f"s3://{BUCKET}/other").put(folder, progress=observer)),
+        (Phase.FETCH, lambda observer: objects.fetch(objects.put(folder), tmp_path / "again", observer)),
+    ):
+        with pytest.raises(Cancelled):
+            move(stopping(phase, 1 << 20))  # of the last file, which is the large one
+        observer = Recorder()
+        move(observer)
+        assert observer.counts[-1][0] == observer.counts[-1][1]
+    assert everything_below(tmp_path / "again") == everything_below(folder)
     (folder / "deep" / "weights").write_bytes(b"x" * 70_000)
     changed = objects.put(folder)
     file = next(file for file in objects.manifest(changed).files if file.path == "deep/weights")

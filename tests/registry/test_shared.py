@@ -12,6 +12,7 @@ from registry.inspection import inspect_folder
 from registry.lock import lock, restore
 from registry.object_cache import ObjectCache
 from registry.zoo import Zoo
+from tests.observers import Recorder
 from tests.registry.fakes import a_domain, shaded
 from tests.registry.test_zoo_add import catalog, mine, net  # noqa: F401 - fixtures
 
@@ -56,7 +57,9 @@ def test_a_checkpoint_is_opened_where_it_never_lay(first, open_second, mine, tmp
     assert second.here(placed)
     assert not placed.folder.exists()
     assert second.weights_bytes(placed) == (tmp_path / "gone" / "model.safetensors").stat().st_size
-    encoded = second.encode("mine", shaded(40))
+    observer = Recorder()
+    encoded = second.encode("mine", shaded(40), progress=observer)
+    assert "fetch mine" in observer.words
     assert [block.encoder for block in encoded.blocks] == [block.encoder for block in expected.blocks]
     assert placed.folder.is_relative_to(tmp_path / "second" / "cache")
     second.use_inputs_up_to("mine", 16)
