@@ -91,4 +91,4 @@ def test_a_row_of_a_file_is_shown_with_its_labels_and_what_was_predicted(tmp_pat
     assert first == "- :blue-background[Ada] *PER* lives"
     assert "<img" not in second.replace("\\<img", "")
     assert second.endswith(":blue-background[out] *PER*")
-    assert [one.value for one in test.caption] == ["a\\.conll\\:1, 97 %", "a\\.conll\\:4, 97 %"]
+    assert [one.value for one in test.caption] == [f"a\\.conll\\:{line}, 97\N{NO-BREAK SPACE}%" for line in (1, 4)]
