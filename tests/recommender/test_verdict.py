@@ -92,7 +92,7 @@ def test_reach_falls_with_the_root_of_the_rows(mean, low, rows):
     assert rows_to_tell(100, mean, low) == rows
 
 
-def told(right, wrong, rows=20, probed=5):
+def rows_needed(right, wrong, rows=20, probed=5):
     """Of so many rows the probe alone is right on some, and no transfer alone on others."""
     sample = sample_of((rows // 2, rows - rows // 2))
     truth = sample.targets.values
@@ -102,10 +102,10 @@ def told(right, wrong, rows=20, probed=5):
 
 
 def test_four_rows_tell_nothing_however_right_they_are():
-    assert told(4, 0, rows=4) == 8
-    assert told(10, 0) == 20
-    assert told(10, 5) == 80
-    assert told(5, 5) is None
+    assert rows_needed(4, 0, rows=4) == 8
+    assert rows_needed(10, 0) == 20
+    assert rows_needed(10, 5) == 80
+    assert rows_needed(5, 5) is None
 
 
 def test_a_handful_of_rows_is_too_close_to_call_where_a_sign_test_does_not_agree():
