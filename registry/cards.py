@@ -267,7 +267,8 @@ def limit_of(sample: Mapping[str, Any]) -> int | None:
 
     Where that was not kept yet it is what health says of a draw: the rows that are left, those removed, those skipped.
     """
-    limit, health = sample.get("limit"), sample["health"]
+    limit: int | None = sample.get("limit")
+    health: Mapping[str, Any] = sample["health"]
     if limit is not None or not health.get("sampled_from"):
         return limit
     return sum(health.get(part, 0) for part in ("rows", "unreadable", "exact_duplicates", "leaked", "left_out"))
