@@ -271,7 +271,7 @@ def limit_of(sample: Mapping[str, Any]) -> int | None:
     health: Mapping[str, Any] = sample["health"]
     if limit is not None or not health.get("sampled_from"):
         return limit
-    return sum(health.get(part, 0) for part in ("rows", "unreadable", "exact_duplicates", "leaked", "left_out"))
+    return sum(int(health.get(part, 0)) for part in ("rows", "unreadable", "exact_duplicates", "leaked", "left_out"))
 
 
 class JobState(StrEnum):
