@@ -13,7 +13,7 @@ from recommender.flow import evaluate, recommend
 from recommender.probe import transferability
 from recommender.rank import place
 from recommender.results import Candidate, Expected, Exposure
-from registry.cards import Checkpoint, Domain, Metric, Origin, Outcome, Task, declared_domain
+from registry.cards import Checkpoint, DeclaredDomains, Domain, Metric, Origin, Outcome, Task
 from registry.features import Encoded, Features
 from registry.sample import Sample
 from registry.sketch import RowKeys
@@ -208,9 +208,9 @@ DOMAINS = (
 )
 def test_a_source_in_words_is_matched_to_the_domain_that_it_names(source, domain, tmp_path):
     card = Checkpoint("net", "image", "Net", tmp_path, "0" * 64, 1, 8, source=source)
-    result = declared_domain(card, DOMAINS)
+    result = DeclaredDomains(DOMAINS).of(card)
     assert (result.name if result is not None else None) == domain
-    assert declared_domain(replace(card, domain="mnist"), DOMAINS) is None
+    assert DeclaredDomains(DOMAINS).of(replace(card, domain="mnist")) is None
 
 
 def test_a_source_in_words_counts_for_what_was_seen(zoo, sample, tmp_path):
