@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from recommender.considered import MOST
+from recommender.considered import MOST_READ
 from recommender.distance import distances
 from recommender.requests import (
     AddDomainRequest,
@@ -238,7 +238,7 @@ def _require_licenses(zoo: Zoo, wanted: Iterable[str]) -> None:
     names = tuple(wanted)
     for name in names:
         require_license(name)
-    if zoo.checkpoint_count(Wanted()) > MOST and any(permits(one, names) for one in zoo.stated_licenses()):
+    if zoo.checkpoint_count(Wanted()) > MOST_READ and any(permits(one, names) for one in zoo.stated_licenses()):
         return
     cards: list[Checkpoint | Listing] = [*zoo.checkpoints(), *zoo.listings()]
     of = zoo.licenses_once()

@@ -1,9 +1,9 @@
 """Which checkpoints advice reads: all of a modality, or of very many those that the database and the distance choose.
 
-Up to `MOST` are read one by one, as they are. Of more, those alone are read that are within the constraints as far as
-the database can tell (size, license of the weights, names), and of more than `MOST` of these: what has outcomes, what
-of a hub is here, what was trained on the nearest domains, and the largest of what was trained on none whose distance is
-known. How many are left unread is said in a sentence.
+Up to `MOST_READ` are read one by one, as they are. Of more, those alone are read that are within the constraints as far
+as the database can tell (size, license of the weights, names), and of more than `MOST_READ` of these: what has outcomes,
+what of a hub is here, what was trained on the nearest domains, and the largest of what was trained on none whose
+distance is known. How many are left unread is said in a sentence.
 """
 
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ from registry.features import Features
 from registry.hub import Hub
 from registry.zoo import Zoo
 
-__all__ = ["MOST", "Considered", "consider"]
+__all__ = ["MOST_READ", "Considered", "consider"]
 
-MOST = 2000
+MOST_READ = 2000
 """Cards that are read: a third of a second."""
-_QUARTER = MOST // 4
+_QUARTER = MOST_READ // 4
 """As many have outcomes at most, as many of a hub are here, and as many of a hub are not."""
 _NEAREST = 1000
 """Domains whose checkpoints are looked for."""
@@ -44,13 +44,13 @@ def consider(modality: str, features: Features, zoo: Zoo, constraints: Constrain
     """The cards of a modality that are worth reading for a sample that the lens sees so."""
     everything = Wanted(modality)
     total = zoo.checkpoint_count(everything)
-    if total <= MOST:
+    if total <= MOST_READ:
         return Considered(zoo.checkpoints(modality))
     wanted = constraints.wanted(zoo, modality)
     within = zoo.checkpoint_count(wanted)
     number = f"{within:,} are" if within else "none is"
     limited = "" if wanted == everything else f", of which {number} within the constraints,"
-    if 0 < within <= MOST:
+    if 0 < within <= MOST_READ:
         cards = zoo.checkpoints_where(wanted)
         how = f"{within:,} that are within the constraints were considered, and no other was looked at by itself"
         return Considered(_by_name(cards), f"Of {total:,} {modality} checkpoints the {how}.")
@@ -76,9 +76,9 @@ class _Choice:
         domains = [domain.name for domain, _ in self.zoo.near(self.features, _NEAREST)]
         lens = self.zoo.lens(str(self.wanted.modality))
         read = self.zoo.checkpoints_where
-        self._take(read(replace(self.wanted, names=self._with_outcomes())))
-        self._take(read(replace(self.wanted, hubs=_fetched()), most=_QUARTER))
-        for hub, room in ((False, MOST), (True, MOST + _QUARTER)):
+        self._take(read(replace(self.wanted, names=self._with_outcomes())), MOST_READ)
+        self._take(read(replace(self.wanted, hubs=_fetched()), most=_QUARTER), MOST_READ)
+        for hub, room in ((False, MOST_READ), (True, MOST_READ + _QUARTER)):
             wanted = replace(self.wanted, from_hub=hub)
             half = len(self.taken) + (room - len(self.taken)) // 2
             each = max(1, (half - len(self.taken)) // _SHARE)
@@ -93,7 +93,7 @@ class _Choice:
                     self._take(read(replace(wanted, domains=(name,)), most=room), room)
         return tuple(self.taken.values())
 
-    def _take(self, cards: Sequence[Checkpoint], room: int = MOST) -> None:
+    def _take(self, cards: Sequence[Checkpoint], room: int) -> None:
         for card in cards:
             if len(self.taken) < room:
                 self.taken.setdefault(card.name, card)
