@@ -1,9 +1,9 @@
 """Which checkpoints advice reads: all of a modality, or of very many those that the database and the distance choose.
 
 Up to `MOST_READ` are read one by one, as they are. Of more, those alone are read that are within the constraints as far
-as the database can tell (size, license of the weights, names), and of more than `MOST_READ` of these: what has outcomes,
-what of a hub is here, what was trained on the nearest domains, and the largest of what was trained on none whose
-distance is known. How many are left unread is said in a sentence.
+as the database can tell (size, license of the weights, names), and of more than `MOST_READ` of these: what has
+outcomes, what of a hub is here, what was trained on the nearest domains, and the largest of what was trained on none
+whose distance is known. How many are left unread is said in a sentence.
 """
 
 from collections.abc import Sequence
