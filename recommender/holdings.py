@@ -57,7 +57,7 @@ __all__ = [
 class Searched(Record):
     """What a hub has, best first, and which rows of it were registered."""
 
-    found: tuple[HubModel, ...]
+    models: tuple[HubModel, ...]
     added: tuple[Checkpoint, ...] = ()
 
 

@@ -12,6 +12,7 @@ from registry.cards import Checkpoint, Metric, Outcome, Task
 from registry.encoders import BlockSize
 from registry.errors import NoCandidates
 from registry.forms import Json, Record
+from registry.metrics import LEVEL
 
 if TYPE_CHECKING:
     from recommender.charts import Plot
@@ -345,8 +346,8 @@ class Expected(Record):
 
     @property
     def words(self) -> str:
-        """The score and its interval as they are read."""
-        return f"{self.metric.words(self.mean)} ({self.metric.interval(self.low, self.high)})"
+        """The score and its interval as they are read: ``76.6 % (90 %: 70.1 to 83.0 %)``."""
+        return f"{self.metric.words(self.mean)} ({LEVEL}: {self.metric.interval(self.low, self.high)})"
 
 
 @dataclass(frozen=True, eq=False)

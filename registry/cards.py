@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from registry.forms import Record
 from registry.progress import Event, Phase
@@ -30,6 +30,7 @@ __all__ = [
     "Outcome",
     "Task",
     "Wanted",
+    "limit_of",
 ]
 
 UNKNOWN_LICENSE = "unknown"
@@ -276,6 +277,18 @@ class Outcome:
     """What was known before (probe scores, distance, expected score) and how it was run (seed, epochs ...)."""
     modality: str = FIRST_MODALITY
     """What was learned from: a score of another modality says nothing here. Where it is not stated, images."""
+
+
+def limit_of(sample: Mapping[str, Any]) -> int | None:
+    """Rows of a part that were read at most, of a kept sample; None for as many as is usual.
+
+    Where that was not kept yet it is what health says of a draw: the rows that are left, those removed, those skipped.
+    """
+    limit: int | None = sample.get("limit")
+    health: Mapping[str, Any] = sample["health"]
+    if limit is not None or not health.get("sampled_from"):
+        return limit
+    return sum(int(health.get(part, 0)) for part in ("rows", "unreadable", "exact_duplicates", "leaked", "left_out"))
 
 
 class JobState(StrEnum):

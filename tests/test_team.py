@@ -228,10 +228,10 @@ def make_bucket(s3: Server) -> None:
 def the_bucket_is_lost(s3, run, env, other) -> None:
     """With all that was in it, for that server keeps nothing: what lies here is uploaded again."""
     s3.kill()
-    asked = subprocess.run(["transferzoo", "runs", "show", run], env=other, capture_output=True, text=True, check=False)
-    assert asked.returncode == 2
-    assert "cannot be reached" in " ".join(asked.stderr.split())
-    assert "Traceback" not in asked.stderr
+    shown = subprocess.run(["transferzoo", "runs", "show", run], env=other, capture_output=True, text=True, check=False)
+    assert shown.returncode == 2
+    assert "cannot be reached" in " ".join(shown.stderr.split())
+    assert "Traceback" not in shown.stderr
     s3.start()
     make_bucket(s3)
     typed(["transferzoo doctor --repair", "transferzoo doctor"], env)

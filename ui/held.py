@@ -59,14 +59,14 @@ def present_holdings(  # noqa: PLR0912 - one case a kind
         case holdings.Removed():
             context.finish({"removed": result.checkpoint})
         case holdings.Searched():
-            context.finish({"found": record["found"]})
-            context.print(remotes.models_table(record["found"]))
+            context.finish({"models": record["models"]})
+            context.print(remotes.models_table(record["models"]))
             for card in result.added:
                 context.print(_registered(context, card))
             _print_next(context, result.added)
-            form = record if result.added else record["found"]
+            form = record if result.added else record["models"]
             if as_csv:
-                sys.stdout.write(table_csv(value_keys(record["found"]), record["found"]))
+                sys.stdout.write(table_csv(value_keys(record["models"]), record["models"]))
                 return
         case holdings.Fetched():
             context.finish({"fetched": [card.name for card in result.fetched], "failed": record["failed"]})

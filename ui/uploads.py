@@ -98,7 +98,7 @@ def is_of(place: Path, home: Home, owner: str) -> bool:
     if there.is_relative_to(uploads):
         return there.relative_to(uploads).as_posix().startswith(f"{owner}-")
     elsewhere = (_OWNED.fullmatch(name) for above, name in pairwise(there.parts) if above == uploads.name)
-    return all(found[1] == owner for found in elsewhere if found)
+    return all(row[1] == owner for row in elsewhere if row)
 
 
 def keep_answer(home: Home, job: str, answer: Json) -> None:

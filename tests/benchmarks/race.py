@@ -118,7 +118,7 @@ def _advise(
         for checkpoint in checkpoints:
             zoo.add(checkpoint, name=checkpoint.name)
         rows.clear()
-        made = time.monotonic() - began
+        opening = time.monotonic() - began
         deadline, began, spent = Deadline(seconds), time.monotonic(), time.process_time()
         sample = Sample.from_folder(folder)
         advice = recommend(sample, zoo, keep=keep, deadline=deadline)
@@ -126,7 +126,7 @@ def _advise(
         lens = zoo.lens(sample.modality).checkpoint
         rows.pop(lens, None)
         work = sum(count * row_work(Candidate(zoo.checkpoint(name), None)) for name, count in rows.items())
-        return Advised(advice, rows, work, took, spent), made
+        return Advised(advice, rows, work, took, spent), opening
 
 
 @contextmanager

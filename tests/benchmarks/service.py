@@ -69,14 +69,14 @@ def main() -> None:
         print(f"{name:14}{rate:12.1f}{median:9.1f}{high:9.1f}{failed:8d}")
     (_, rate, _, high, _), (_, bare_rate, _, bare_high, _) = rows
     print(f"throughput {rate / bare_rate:.2f} of bare FastAPI's, p99 {high / bare_high:.1f} times as long")
-    print(f"advice asked for {jobs.asked} times beside it, {lost} lost")
+    print(f"advice asked for {jobs.sent} times beside it, {lost} lost")
 
 
 class Work:
     """Advice that is made while reads are measured."""
 
     def __init__(self, address: str, place: Path) -> None:
-        self._address, self.asked, self._jobs = address, 0, set[str]()
+        self._address, self.sent, self._jobs = address, 0, set[str]()
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w") as archive:
             for file in sorted(write_stripes(place).rglob("*.png")):
@@ -87,10 +87,10 @@ class Work:
     async def keep_going(self, client: httpx2.AsyncClient) -> None:
         """One piece of advice after the other, each another."""
         while True:
-            body = {"sample": self._sample, "seed": self.asked, "keep": 2}
+            body = {"sample": self._sample, "seed": self.sent, "keep": 2}
             job = (await client.post(f"{self._address}/recommendations", json=body)).json()["id"]
             self._jobs.add(job)
-            self.asked += 1
+            self.sent += 1
             while (await self._state(client, job)) in {"queued", "running"}:
                 await asyncio.sleep(1)
 
@@ -103,11 +103,11 @@ class Work:
         async def states() -> list[str]:
             async with httpx2.AsyncClient(timeout=60) as client:
                 for _ in range(300):
-                    found = [await self._state(client, job) for job in sorted(self._jobs)]
-                    if not {"queued", "running"} & set(found):
+                    states = [await self._state(client, job) for job in sorted(self._jobs)]
+                    if not {"queued", "running"} & set(states):
                         break
                     await asyncio.sleep(1)
-                return found
+                return states
 
         return sum(state != "finished" for state in asyncio.run(states()))
 

@@ -48,7 +48,7 @@ def test_pages_are_reached_by_the_keyboard_and_axe_finds_nothing_grave(
     page.set_default_timeout(120_000)
     page.goto(picker.address)
     heading(page, "stripes")
-    found = []
+    findings = []
     for name in PAGES:
         link = page.get_by_role("link", name=name)
         link.focus()
@@ -60,9 +60,9 @@ def test_pages_are_reached_by_the_keyboard_and_axe_finds_nothing_grave(
             expect(page.locator("details[open]").filter(has_text=f"{question}:")).to_be_visible()
         settled(page)
         violations = Axe().run(page).response["violations"]
-        found += [(name, one["id"], one["nodes"][0]["html"]) for one in violations if one["impact"] in GRAVE]
+        findings += [(name, one["id"], one["nodes"][0]["html"]) for one in violations if one["impact"] in GRAVE]
         assert "token=" in page.url  # so that a reload is admitted
-    assert found == []
+    assert findings == []
 
 
 def test_a_link_restores_what_it_names(page: Page, picker: Served, tmp_path: Path) -> None:

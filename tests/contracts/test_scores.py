@@ -45,18 +45,18 @@ def test_a_score_of_the_source_head_refuses_features(name):
 def test_a_number_is_predicted_better_where_the_features_tell_it(name):
     random = np.random.default_rng(0)
     features = random.normal(size=(120, 6))
-    told = Targets(Task.REGRESSION, features[:, 0] + 0.1 * random.normal(size=120))
-    untold = Targets(Task.REGRESSION, random.normal(size=120))
-    assert scores[name](features, told) > scores[name](features, untold)
+    related = Targets(Task.REGRESSION, features[:, 0] + 0.1 * random.normal(size=120))
+    unrelated = Targets(Task.REGRESSION, random.normal(size=120))
+    assert scores[name](features, related) > scores[name](features, unrelated)
 
 
 @pytest.mark.parametrize("name", ANY_TARGET)
 def test_several_labels_are_predicted_better_where_the_features_tell_them(name):
     random = np.random.default_rng(0)
     features = random.normal(size=(120, 6))
-    told = Targets(Task.MULTI_LABEL, features[:, :2] > 0)
-    untold = Targets(Task.MULTI_LABEL, random.normal(size=(120, 2)) > 0)
-    assert scores[name](features, told) > scores[name](features, untold)
+    related = Targets(Task.MULTI_LABEL, features[:, :2] > 0)
+    unrelated = Targets(Task.MULTI_LABEL, random.normal(size=(120, 2)) > 0)
+    assert scores[name](features, related) > scores[name](features, unrelated)
 
 
 @few_examples

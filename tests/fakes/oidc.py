@@ -82,7 +82,7 @@ def _handler(provider: Provider) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             split = urlsplit(self.path)
-            asked = {name: values[0] for name, values in parse_qs(split.query).items()}
+            query = {name: values[0] for name, values in parse_qs(split.query).items()}
             match split.path:
                 case "/.well-known/openid-configuration":
                     self._json(
@@ -107,18 +107,18 @@ def _handler(provider: Provider) -> type[BaseHTTPRequestHandler]:
                     )
                     self._send(200, f"<h1>Who are you?</h1>{''.join(links)}".encode(), "text/html")
                 case "/leave":  # https://openid.net/specs/openid-connect-rpinitiated-1_0.html
-                    token = jwt.decode(asked["id_token_hint"], provider.key)
-                    onward = asked["post_logout_redirect_uri"]
+                    token = jwt.decode(query["id_token_hint"], provider.key)
+                    onward = query["post_logout_redirect_uri"]
                     provider.ended.append((token.claims["sub"], onward))
                     self.send_response(302)
                     self.send_header("Location", onward)
                     self.end_headers()
                 case "/as":
                     code = secrets.token_hex()
-                    provider.codes[code] = (asked["who"], asked)
-                    back = urlencode({"code": code, "state": asked["state"]})
+                    provider.codes[code] = (query["who"], query)
+                    back = urlencode({"code": code, "state": query["state"]})
                     self.send_response(302)
-                    self.send_header("Location", f"{asked['redirect_uri']}?{back}")
+                    self.send_header("Location", f"{query['redirect_uri']}?{back}")
                     self.end_headers()
                 case _:
                     self._send(404, b"", "text/plain")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from recommender.fusion import Case, Kind
 from tests.benchmarks.proving_ground.cells import (
     GONE,
     LAYER_MEAN,
@@ -19,8 +20,10 @@ from tests.benchmarks.proving_ground.cells import (
     read_scores,
 )
 from tests.benchmarks.proving_ground.findings import report
+from tests.benchmarks.proving_ground.fused import Expectation
 from tests.benchmarks.proving_ground.judge import Judged, judge_chosen, wins
 from tests.benchmarks.proving_ground.pictures import draw
+from tests.benchmarks.proving_ground.strategies import judge_strategies
 from tests.benchmarks.proving_ground.truth import figures_of, kept_now, truth_of
 from tests.benchmarks.proving_ground.words import report_in_words
 from tests.proving_ground.planted import drawn, lines_of, tables, world
@@ -207,3 +210,33 @@ def test_a_training_that_never_beat_its_head_scores_what_the_head_of_all_its_row
     assert kept[2].right == results[1 if score == 0.7 else 2].right
     assert kept[2].conditions == results[2].conditions
     assert kept_now([head, replace(tuned, strategy="scratch")], results) == results
+
+
+def test_what_is_recommended_loses_what_it_scores_less_than_the_best():
+    cell, setting = replace(lines_of(world(), {})[0][0], rows=600), Setting(600, 20, 0)
+    reached = {"block-probe": 600, "lp-ft": 700, "scratch": 800}
+    cells = [
+        replace(cell, cell=at, strategy=name, epochs=0 if name == "block-probe" else 20)
+        for at, name in enumerate(reached)
+    ]
+    results = {one.cell: line(one, np.arange(1000) < reached[one.strategy]) for one in cells}
+    now = {setting: {(cell.weights, cell.target): "lp-ft"}}
+    judged = judge_strategies(cells, results, {}, [setting], now, reached)
+    assert judged.lost == pytest.approx(0.1)
+    assert judged.good[0] == 0
+    without = {one.cell: results[one.cell] for one in cells[:2]}
+    assert judge_strategies(cells, without, {}, [setting], now, reached) is None
+    assert judge_strategies(cells, without, {}, [setting], now).lost == 0
+
+
+def test_what_is_expected_from_scratch_is_held_against_what_it_scored():
+    true = world()
+    design, results, _ = lines_of(true, {})
+    bare = replace(design[0], cell=len(design) + 1, strategy="scratch", rows=600, epochs=20)
+    of = "", "a body", bare.target, bare.family, "scratch", Kind.SCRATCH, 0.4, {"rows": 0.5, "epochs": np.log(20)}
+    expected = [Expectation(Case(*of, score=score), 0.5, 0.3, 0.7) for score in (0.6, 0.9)]
+    judged = report([*design, bare], {one.cell: one for one in results}, {}, expected)
+    figures = judged.scratch[str(bare.setting)]
+    assert figures.bias == pytest.approx(0.25)
+    assert figures.covered[0] == 0.5
+    assert "2 cells; +0.250 more than expected" in report_in_words(judged)

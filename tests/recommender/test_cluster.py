@@ -175,10 +175,10 @@ def words_of(running, code):
 def test_a_head_that_is_killed_meanwhile_leaves_advice_to_be_gone_on_with(pictures, tmp_path):
     home = tmp_path / "home"
     with cluster(1) as head:
-        asked = begin(head, home, "recommend", pictures, "--keep", 2, "--executor", "ray")
-        wait_while(asked, lambda: [*(home / "features").glob("*.safetensors")][1:])
+        command = begin(head, home, "recommend", pictures, "--keep", 2, "--executor", "ray")
+        wait_while(command, lambda: [*(home / "features").glob("*.safetensors")][1:])
         head.kill()
-        words = words_of(asked, 2)
+        words = words_of(command, 2)
         assert "was lost" in words
         (name,) = re.findall(r"--continue (\w{16})", words)
         words_of(begin(head, home, "recommend", pictures, "--keep", 2, "--continue", name), 0)
@@ -195,10 +195,10 @@ def test_a_head_that_is_killed_while_a_net_learns_leaves_a_run_to_be_resumed(pic
     home = tmp_path / "home"
     plan = ("--checkpoint", "regnet-cifar10", "--strategy", "lp-ft", "--epochs", 40, "--no-controls")
     with cluster(1) as head:
-        asked = begin(head, home, "tune", pictures, *plan, "--executor", "ray")
-        wait_while(asked, lambda: [folder for folder in (home / "runs").glob("*") if newest(folder)])
+        command = begin(head, home, "tune", pictures, *plan, "--executor", "ray")
+        wait_while(command, lambda: [folder for folder in (home / "runs").glob("*") if newest(folder)])
         head.kill()
-        words = words_of(asked, 2)
+        words = words_of(command, 2)
         assert "was lost" in words
         (name,) = set(re.findall(r"runs resume ([\w-]+)", words))
         words_of(begin(head, home, "runs", "resume", name), 0)
@@ -211,7 +211,7 @@ def test_a_head_that_is_killed_while_a_net_learns_leaves_a_run_to_be_resumed(pic
 def test_another_token_is_refused_by_name(pictures, tmp_path):
     ours, other = ({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": letter * 64} for letter in "ab")
     with cluster(1, **ours) as head:
-        asked = begin(head, tmp_path / "home", "recommend", pictures, "--executor", "ray", **other)
-        words = words_of(asked, 2)
+        command = begin(head, tmp_path / "home", "recommend", pictures, "--executor", "ray", **other)
+        words = words_of(command, 2)
     assert "refuses the token" in words
     assert "b" * 64 not in words

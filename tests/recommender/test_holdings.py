@@ -38,9 +38,9 @@ def zoo(tmp_path):
 
 def test_everything_about_a_hub_is_done_by_requests_in_the_one_place_that_performs_them(hub, zoo, tmp_path):
     searched = perform(SearchRequest(words="net", add=(1,)), zoo)
-    assert [(row.hub, row.in_zoo) for row in searched.found] == [("org/net", False)]
+    assert [(row.hub, row.in_zoo) for row in searched.models] == [("org/net", False)]
     assert [card.name for card in searched.added] == ["net"]
-    assert perform(SearchRequest(words="net"), zoo).found[0].in_zoo
+    assert perform(SearchRequest(words="net"), zoo).models[0].in_zoo
     assert zoo.downloads() == {"org/net": 3}
     assert perform(AddRequest(hub="org/net"), zoo) == searched.added[0]
     fetched = perform(FetchRequest(names=("net", "org/gone")), zoo)

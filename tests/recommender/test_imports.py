@@ -31,7 +31,7 @@ def table(tmp_path):
     return path
 
 
-def asked(table, **more):
+def import_request(table, **more):
     return ImportRequest(origin=str(table), **{**COLUMNS, **more})
 
 
@@ -59,7 +59,7 @@ def ours(number: int, expected: tuple[float, float, float] | None, score: float,
 
 def test_an_import_is_shown_before_anything_is_written(zoo, table):
     before = len(zoo.history())
-    shown = import_results(asked(table), zoo)
+    shown = import_results(import_request(table), zoo)
     assert (shown.outcomes, shown.checkpoints, shown.samples, shown.written) == (2, 2, 1, False)
     assert [row.score for row in shown.first] == [0.915, 0.4]
     assert (shown.left_out, shown.reasons[0].row, shown.reasons[0].reason) == (1, "line 4", "nothing is no accuracy")
@@ -67,7 +67,7 @@ def test_an_import_is_shown_before_anything_is_written(zoo, table):
 
 
 def test_what_is_kept_names_its_source_and_what_stood_beside_it(zoo, table):
-    written = import_results(asked(table, yes=True), zoo)
+    written = import_results(import_request(table, yes=True), zoo)
     [first, _] = outcomes_of(zoo, written.id)
     assert (first.checkpoint, first.origin) == ("mean-color", Origin.PUBLISHED)  # the registry's own name of it
     assert first.citation == "results.csv, line 2"
@@ -78,8 +78,8 @@ def test_what_is_kept_names_its_source_and_what_stood_beside_it(zoo, table):
 
 
 def test_the_same_again_adds_nothing_and_is_forgotten_as_a_whole(zoo, table):
-    written = import_results(asked(table, yes=True), zoo)
-    again = import_results(asked(table, yes=True), zoo)
+    written = import_results(import_request(table, yes=True), zoo)
+    again = import_results(import_request(table, yes=True), zoo)
     assert (again.outcomes, again.known_before) == (0, 2)
     assert [(row.status, row.outcomes) for row in outcome_sources(zoo)] == [("claimed", 2), ("bundled", 1)]
     forgotten = forget_import(ForgetRequest(name=written.id[:5]), zoo)
@@ -95,7 +95,7 @@ def test_what_came_with_the_catalog_is_not_forgotten(zoo):
 
 
 def test_a_measured_table_is_told_apart_from_a_claim_and_neither_corrects_an_expectation(zoo, table):
-    import_results(asked(table, measured=True, yes=True), zoo)
+    import_results(import_request(table, measured=True, yes=True), zoo)
     history = History(zoo.history())
     assert {one.origin for one in zoo.history()} == {Origin.ELSEWHERE, Origin.PUBLISHED}
     assert history.advantage("mean-color") > 0 > history.advantage("other")
@@ -137,7 +137,7 @@ def test_a_table_of_ranks_is_no_table_of_scores(zoo, tmp_path):
 )
 def test_a_column_that_is_missing_is_named_with_those_that_are_there(zoo, table, fields, words):
     with pytest.raises(UnusableRequest, match=words) as raised:
-        import_results(asked(table, **fields), zoo)
+        import_results(import_request(table, **fields), zoo)
     assert "net, data, mode, acc, lr" in raised.value.remedy
 
 

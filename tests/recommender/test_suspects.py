@@ -47,10 +47,10 @@ def test_flipped_labels_are_found_with_the_one_that_was_meant(tmp_path, share):
     labels = flipped(share)
     heads = [head(tmp_path, name, labels, noise=0.25) for name in ("a", "bb", "ccc")]
     suspects = suspected_labels(sample_of(labels), heads)
-    found = {int(row.item) for row in suspects.rows}
+    listed = {int(row.item) for row in suspects.rows}
     planted = set(np.flatnonzero(labels != TRUE).tolist())
-    assert len(found & planted) >= 0.8 * len(found)
-    assert len(found & planted) >= 0.7 * len(planted)
+    assert len(listed & planted) >= 0.8 * len(listed)
+    assert len(listed & planted) >= 0.7 * len(planted)
     for row in suspects.rows:
         assert row.label == f"class {labels[int(row.item)]}" != row.suggested
     meant = [row.suggested == f"class {TRUE[int(row.item)]}" for row in suspects.rows]
@@ -115,9 +115,9 @@ def test_advice_lists_them_and_changes_none(tmp_path):
     zoo = planted_zoo(tmp_path, {"one": (Reader("one", (0, 0)), None), "two": (Reader("two", (1, 1)), None)})
     advice = recommend(sample, zoo)
     assert set(advice.suspects.checkpoints) == {"one", "two"}  # and not the one that reads nothing
-    found = {int(row.item) for row in advice.suspects.rows}
-    assert found <= set(np.flatnonzero(wrong))
-    assert len(found) >= 3
+    listed = {int(row.item) for row in advice.suspects.rows}
+    assert listed <= set(np.flatnonzero(wrong))
+    assert len(listed) >= 3
     rows = advice.to_dict()["suspects"]["rows"]
     assert all(row["suggested"] == f"class {meant[int(row['item'])]}" != row["label"] for row in rows)
     assert list(sample.labels) == labels

@@ -1,5 +1,6 @@
 """Where to start beyond chance, the better bet where it is too close to call, and a refusal that says why."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -61,6 +62,14 @@ def test_a_refusal_knows_whether_no_transfer_is_better_beyond_chance(mean, beyon
     assert ("is better beyond chance" in refused.sentence) is beyond_chance
 
 
+@pytest.mark.parametrize(("mean", "low"), [(0.1, 0.02), (0.05, -0.05), (-0.2, -0.3), (0.001, -0.2)])
+def test_every_interval_of_the_sentence_names_its_level(mean, low):
+    sentence = verdict(mean, low).sentence
+    intervals = re.findall(r"[-+\d.]+(?: points)? to [-+\d.]+", sentence)
+    assert intervals
+    assert all(f"(90 %: {one}" in sentence for one in intervals)
+
+
 def test_a_difference_that_is_none_names_no_number_of_rows():
     assert "too few" not in verdict(-0.05, -0.15).sentence
     assert "too few" not in verdict(0.001, -0.2).sentence
@@ -83,7 +92,7 @@ def test_reach_falls_with_the_root_of_the_rows(mean, low, rows):
     assert rows_to_tell(100, mean, low) == rows
 
 
-def told(right, wrong, rows=20, probed=5):
+def rows_needed(right, wrong, rows=20, probed=5):
     """Of so many rows the probe alone is right on some, and no transfer alone on others."""
     sample = sample_of((rows // 2, rows - rows // 2))
     truth = sample.targets.values
@@ -93,10 +102,10 @@ def told(right, wrong, rows=20, probed=5):
 
 
 def test_four_rows_tell_nothing_however_right_they_are():
-    assert told(4, 0, rows=4) == 8
-    assert told(10, 0) == 20
-    assert told(10, 5) == 80
-    assert told(5, 5) is None
+    assert rows_needed(4, 0, rows=4) == 8
+    assert rows_needed(10, 0) == 20
+    assert rows_needed(10, 5) == 80
+    assert rows_needed(5, 5) is None
 
 
 def test_a_handful_of_rows_is_too_close_to_call_where_a_sign_test_does_not_agree():

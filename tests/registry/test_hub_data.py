@@ -58,9 +58,9 @@ def csv_of(rows: int, start: int = 0) -> bytes:
 
 
 def parquet_of(columns: dict, features: dict) -> bytes:
-    told = {"huggingface": json.dumps({"info": {"features": features}})}
+    schema = {"huggingface": json.dumps({"info": {"features": features}})}
     written = io.BytesIO()
-    pq.write_table(pa.table(columns).replace_schema_metadata(told), written)
+    pq.write_table(pa.table(columns).replace_schema_metadata(schema), written)
     return written.getvalue()
 
 
@@ -83,9 +83,9 @@ def test_splits_are_those_of_the_card_and_no_more_rows_are_kept_than_asked_for(h
     sample = Sample.from_folder(data.path)
     assert (len(sample.items), {*sample.labels}) == (30, {"pos", "neg"})
     assert not hub.paths_of(r"load\.py")  # a script is not even fetched
-    asked = len(hub.paths_of("resolve"))
+    requests = len(hub.paths_of("resolve"))
     assert fetch_data(home, "org/reviews", rows=30) == data
-    assert len(hub.paths_of("resolve")) == asked  # what is here is not fetched again
+    assert len(hub.paths_of("resolve")) == requests  # what is here is not fetched again
     assert fetch_data(home, "org/reviews", split="validation").rows == {"train": 10}
     with pytest.raises(UnknownName, match="holdout"):
         fetch_data(home, "org/reviews", split="holdout")

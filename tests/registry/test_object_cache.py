@@ -148,12 +148,12 @@ def test_what_was_changed_or_left_half_in_the_cache_is_named(objects, tmp_path):
 
 
 def test_one_file_comes_under_its_own_name_and_no_other(objects, tmp_path):
-    mine, made, here = cache(objects, tmp_path), tmp_path / "made", tmp_path / "here"
-    made.mkdir()
+    mine, source, here = cache(objects, tmp_path), tmp_path / "made", tmp_path / "here"
+    source.mkdir()
     here.mkdir()
-    (made / "one.json").write_text("{}")
+    (source / "one.json").write_text("{}")
     assert not mine.fetch_file("features", here / "one.json")
-    mine.share_file("features", made / "one.json")
+    mine.share_file("features", source / "one.json")
     assert mine.fetch_file("features", here / "one.json")
     assert (here / "one.json").read_text() == "{}"
     with pytest.raises(ObjectDamaged):

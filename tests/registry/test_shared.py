@@ -229,8 +229,8 @@ def test_a_shared_file_of_another_content_and_the_same_size_is_found_where_all_i
     blob = tmp_path / "shared" / "blobs" / config.digest[:2] / config.digest
     blob.write_bytes(b" " * config.size)
     assert findings(first) == []
-    (found,) = doctor.examine(first, deep=True).findings
-    assert (found.subject, found.kind) == (config.digest, "object")
+    (finding,) = doctor.examine(first, deep=True).findings
+    assert (finding.subject, finding.kind) == (config.digest, "object")
     assert blob.exists()
     assert [row.done for row in doctor.repair(first, deep=True).findings] == ["removed", "uploaded"]
     assert sha256_of(blob) == config.digest
@@ -255,17 +255,17 @@ def test_what_is_promoted_is_shared(first, open_second, mine, tmp_path):  # noqa
 
 
 def test_a_place_that_fails_is_left_alone_for_a_while_and_used_again(first, tmp_path, monkeypatch):
-    asked, fetch_file = [], ObjectCache.fetch_file
+    fetched, fetch_file = [], ObjectCache.fetch_file
 
     def counted(cache, kind, place):
-        asked.append(place)
+        fetched.append(place)
         return fetch_file(cache, kind, place)
 
     monkeypatch.setattr(ObjectCache, "fetch_file", counted)
     (tmp_path / "shared").rename(tmp_path / "away")
     first.encode("lens-net", shaded(40))
     first.encode("lens-net", shaded(41))
-    assert len(asked) == 1
+    assert len(fetched) == 1
     (tmp_path / "away").rename(tmp_path / "shared")
     monkeypatch.setattr(first.encodings, "_retry_at", 0.0)
     first.encode("lens-net", shaded(42))

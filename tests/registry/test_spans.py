@@ -93,8 +93,10 @@ def test_what_cannot_be_judged_is_named():
 def test_it_agrees_with_seqeval(truth, random):
     seqeval = pytest.importorskip("seqeval.metrics")
     predicted = [[random.choice((tag, random.choice(TAGS))) for tag in row] for row in truth]
-    held, said = np.empty(len(truth), object), np.empty(len(truth), object)
+    held, predicted_tags = np.empty(len(truth), object), np.empty(len(truth), object)
     for place, (row, other) in enumerate(zip(truth, predicted, strict=True)):
-        held[place], said[place] = np.array(row), np.array(other)
+        held[place], predicted_tags[place] = np.array(row), np.array(other)
     if any(tag != "O" for row in (*truth, *predicted) for tag in row):
-        assert score(Metric.ENTITY_F1, held, said) == pytest.approx(seqeval.f1_score(truth, predicted, zero_division=0))
+        assert score(Metric.ENTITY_F1, held, predicted_tags) == pytest.approx(
+            seqeval.f1_score(truth, predicted, zero_division=0)
+        )

@@ -170,9 +170,9 @@ async def whole_path(client: Client, place: Path) -> dict[str, Any]:
 
     assert (await call("inspect_data", path=str(place)))["rows"] > 0
     advised = await finished((await call("recommend", path=str(place), keep=1))["job"])
-    told = await call("explain", recommendation=advised["recommendation"])
-    assert told["choices"]
-    assert told["because"]
+    explained = await call("explain", recommendation=advised["recommendation"])
+    assert explained["choices"]
+    assert explained["because"]
     resource = await client.read_resource(f"advice://{advised['recommendation']}")
     assert json.loads(resource.contents[0].text)["id"] == advised["recommendation"]
     tuned = await finished((await call("tune", recommendation=advised["recommendation"], path=str(place)))["job"])

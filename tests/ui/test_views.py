@@ -76,23 +76,23 @@ def heads(test: AppTest) -> list[str]:
     return [one.value for one in test.subheader]
 
 
-def said(test: AppTest) -> str:
+def text_of(test: AppTest) -> str:
     return " ".join(one.value for kind in ("markdown", "caption", "title", "subheader") for one in test.get(kind))
 
 
 def test_pick_answers_in_order(draw):
     test = draw("pick", KEPT | OPEN)
     assert heads(test)[0] == "What stays frozen"
-    asked = [one.label.strip("*").partition(":** ")[0] for one in test.expander]
-    assert [question for question in asked if question in ORDER] == ORDER
+    questions = [one.label.strip("*").partition(":** ")[0] for one in test.expander]
+    assert [question for question in questions if question in ORDER] == ORDER
     assert [one.value for one in test.metric] == ["80.0\xa0%", "22.0\xa0%", "+30.0", "12\xa0s"]
     doubts = next(one for one in tables(test) if "suggested" in one)
     assert doubts["label"] == [HOSTILE]  # a table's cells are text
     assert doubts["chance of that"] == ["97.0 %"]
     tabs = [one.label for one in test.tabs]
     assert tabs[:3] == ["Alike \\(1\\)", "Labels in doubt \\(1\\)", "Least like bricks"]
-    assert "b\\.png\\: brick" in said(test)
-    assert "3 of 560 rows lie farther" in said(test)
+    assert "b\\.png\\: brick" in text_of(test)
+    assert "3 of 560 rows lie farther" in text_of(test)
 
 
 def test_every_answer_stands_in_its_heading_before_anything_is_opened(draw):
@@ -165,14 +165,14 @@ def test_a_check_of_health_says_what_it_found(draw):
 @pytest.mark.slow
 @pytest.mark.parametrize("module", MODULES)
 def test_names_of_others_are_text_on_every_page(draw, module):
-    assert "<img" not in said(draw(module)).replace("\\<img", "")
+    assert "<img" not in text_of(draw(module)).replace("\\<img", "")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("module", MODULES)
 def test_an_empty_registry_says_what_to_do(draw, monkeypatch, tmp_path, module):
     monkeypatch.setenv("TRANSFERZOO_HOME", str(tmp_path / "new"))
-    assert said(draw(module))
+    assert text_of(draw(module))
 
 
 def test_a_page_reads_below_its_roots_alone(tmp_path, monkeypatch):
@@ -244,7 +244,7 @@ def test_of_another_ones_upload_the_queue_says_that_it_waits_and_no_name(draw, t
     test.run()
     assert not test.exception
     assert [one.label for one in test.button] == ["advice on annas\\.zip", ""]
-    assert "advice on somebody else's upload" in said(test)
+    assert "advice on somebody else's upload" in text_of(test)
 
 
 def test_a_choice_that_no_row_was_shown_to_has_no_diagram(draw, home):
@@ -253,7 +253,7 @@ def test_a_choice_that_no_row_was_shown_to_has_no_diagram(draw, home):
     with Zoo.open(home) as zoo:
         zoo.keep(replace(advice(replace(choice("c", 0.8, gain=0.3), ranked=bare)), id="fedcba9876543210"))
     test = draw("pick", {"advice": "fedcba9876543210"})
-    assert "No row was shown to it yet" in said(test)
+    assert "No row was shown to it yet" in text_of(test)
     draw("tune", {"advice": "fedcba9876543210"})
 
 
@@ -261,24 +261,24 @@ def test_a_choice_that_no_row_was_shown_to_has_no_diagram(draw, home):
 def test_a_tuning_is_held_against_what_its_strategy_was_expected_to_score(draw, home, strategy):
     passed = PassedOver("full", 0.7, 0.6, 0.8, 4.0)
     kept = replace(advice(replace(choice("d", 0.8, gain=0.3), passed_over=(passed,))), id="aaaaaaaaaaaaaaaa")
-    asked = {"recommendation": kept.id, "checkpoint": "d", "strategy": strategy, "sample": {"path": "/data/d"}}
+    fields = {"recommendation": kept.id, "checkpoint": "d", "strategy": strategy, "sample": {"path": "/data/d"}}
     with Zoo.open(home) as zoo:
         zoo.keep(kept)
-        job = zoo.jobs.start("tune", asked, f"band-{strategy}", lane="cpu").id
+        job = zoo.jobs.start("tune", fields, f"band-{strategy}", lane="cpu").id
         zoo.jobs.point(job, "validation accuracy", 1, 0.71)
         zoo.jobs.cancel(job)
     test = draw("tune", {"job": job})
-    assert "The band is what was expected" in said(test)
+    assert "The band is what was expected" in text_of(test)
 
 
 def test_what_a_search_gave_and_what_was_removed_are_shown(draw, home):
-    found = [{"hub": "org/net", "task": HOSTILE, "license": "mit", "parameters": 7, "downloads": 3}]
+    models = [{"hub": "org/net", "task": HOSTILE, "license": "mit", "parameters": 7, "downloads": 3}]
     with Zoo.open(home) as zoo:
         jobs = [
             zoo.jobs.start(kind, spec, kind, lane="searches")
             for kind, spec in (("zoo search", {"words": HOSTILE}), ("zoo remove", {"name": HOSTILE}))
         ]
-        for job, result in zip(jobs, ({"found": found}, {"removed": HOSTILE}), strict=True):
+        for job, result in zip(jobs, ({"models": models}, {"removed": HOSTILE}), strict=True):
             zoo.jobs.claim(job.id)
             zoo.jobs.finish(job.id, result)
     test = draw("checkpoints", {"job": jobs[0].id})
@@ -305,11 +305,11 @@ def test_files_that_changed_since_their_advice_are_named_and_no_row_is_shown_und
     page.query_params.update({"advice": kept.id, "odd": "true"})
     page.run()
     assert not [one for one in page.warning if "has changed" in one.value]
-    assert "none is shown" not in said(page)
+    assert "none is shown" not in text_of(page)
     shutil.copy(first, last)
     items._last_change.clear()
     page.run()
     assert [one for one in page.warning if "has changed since" in one.value]
-    assert "not those that were looked at, so none is shown" in said(page)
+    assert "not those that were looked at, so none is shown" in text_of(page)
     assert "Advise again" in [one.label for one in page.button]
     parts.opened_zoo.clear()

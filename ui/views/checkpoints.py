@@ -206,8 +206,8 @@ def _brought(zoo: Zoo) -> None:
     """What came of what was to be searched, fetched, added or removed last."""
     job = followed(zoo, st.query_params.get("job"))
     result: Mapping[str, Any] = (None if job is None else job.result) or {}
-    if job is not None and "found" in result:
-        _hits(str(job.spec.get("words", "")), result["found"])
+    if job is not None and "models" in result:
+        _hits(str(job.spec.get("words", "")), result["models"])
     if "removed" in result:
         st.success(literal(f"{result['removed']} is forgotten."))
     if "checkpoint" in result:
@@ -218,14 +218,14 @@ def _brought(zoo: Zoo) -> None:
         st.error(literal(f"{failed['checkpoint']}: {failed['why']}. {failed['remedy']}"))
 
 
-def _hits(words: str, found: Sequence[Json]) -> None:
+def _hits(words: str, models: Sequence[Json]) -> None:
     """What a hub has, best first."""
-    many = "1 model" if len(found) == 1 else f"{len(found)} models"
+    many = "1 model" if len(models) == 1 else f"{len(models)} models"
     st.markdown(
         literal(f"{many} on the hub for {words or 'no words'}, the most downloaded first. Add one by its id below.")
     )
-    if found:
+    if models:
         table(
-            [{key: cell for key, cell in row.items() if not isinstance(cell, (list, dict))} for row in found],
+            [{key: cell for key, cell in row.items() if not isinstance(cell, (list, dict))} for row in models],
             "Models on the hub",
         )

@@ -84,11 +84,11 @@ def request_from(form: type[Request], body: BaseModel, place_of: Callable[[str],
     Raises:
         UnusableRequest: its fields do not go together.
     """
-    asked = {name: value for name, value in body if value is not None}
-    asked |= {name: place_of(asked[name]) for name in _PLACES if name in asked}
-    place = place_of(asked.pop("sample"))
-    reading = {name: asked.pop(name) for name in [*SampleRequest.model_fields] if name in asked}
-    return form(sample=SampleRequest(path=place, **reading), **asked)
+    fields = {name: value for name, value in body if value is not None}
+    fields |= {name: place_of(fields[name]) for name in _PLACES if name in fields}
+    place = place_of(fields.pop("sample"))
+    reading = {name: fields.pop(name) for name in [*SampleRequest.model_fields] if name in fields}
+    return form(sample=SampleRequest(path=place, **reading), **fields)
 
 
 def view_of(job: JobRecord, ahead: int, seconds_left: float | None = None) -> JobView:

@@ -137,14 +137,14 @@ class Gate:
         looked, key = self._admitted.get(presented, (float("-inf"), LOCAL))
         if self._clock() - looked < _REMEMBERED:
             return key
-        found = await run_sync(self._zoo.access.admitted, presented)
-        if found is None:
+        caller = await run_sync(self._zoo.access.admitted, presented)
+        if caller is None:
             self._admitted.pop(presented, None)
             raise KeyNeeded("with a key that is none, has expired or was revoked")
         if len(self._admitted) > 10_000:
             self._admitted.clear()
-        self._admitted[presented] = self._clock(), found
-        return found
+        self._admitted[presented] = self._clock(), caller
+        return caller
 
     def _count(self, key: ApiKey) -> None:
         """One more request in the last minute."""

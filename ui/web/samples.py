@@ -72,13 +72,13 @@ class Samples:
             ObjectsError: it is not here, and cannot be fetched from where another machine put it.
             DiskFull: there is no room for it here.
         """
-        found: Sequence[Path] = sorted((self.folder(owner) / name).glob("*.*")) if name.isalnum() else []
-        if not found and name.isalnum() and len(name) == _ID:
-            found = self._fetched(owner, name)
-        if not found:
+        files: Sequence[Path] = sorted((self.folder(owner) / name).glob("*.*")) if name.isalnum() else []
+        if not files and name.isalnum() and len(name) == _ID:
+            files = self._fetched(owner, name)
+        if not files:
             raise Absent(PathMissing(f"sample {name}"))
-        found[0].parent.touch()
-        return found[0]
+        files[0].parent.touch()
+        return files[0]
 
     async def store(self, owner: str, name: str, chunks: AsyncIterator[bytes]) -> SampleView:
         """Write an upload as it comes, under the digest of its content.

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from tests.benchmarks.proving_ground.cells import GONE, NO_TRANSFER, Cell, Figure, Result
-from tests.benchmarks.proving_ground.fused import Expectation, advised, figures_name
+from tests.benchmarks.proving_ground.fused import Expectation, advised, figures_name, from_scratch
 from tests.benchmarks.proving_ground.fused import figures as fused_figures
 from tests.benchmarks.proving_ground.intervals import Coverage, coverage, static_intervals, winkler
 from tests.benchmarks.proving_ground.judge import (
@@ -34,12 +34,14 @@ from tests.benchmarks.proving_ground.skill import Room, Skill, above_ceiling, fa
 from tests.benchmarks.proving_ground.strategies import StrategyFigures, judge_strategies
 from tests.benchmarks.proving_ground.truth import Truth, figures_of, kept_now, truth_of
 
-__all__ = ["CHOSEN", "Intervals", "Report", "Row", "Scope", "TruthReport", "report"]
+__all__ = ["CHOSEN", "FromScratch", "Intervals", "Report", "Row", "Scope", "TruthReport", "report"]
 
 JUDGED = ("linear-probe", "block-probe", "lp-ft")
 """Strategies whose outcomes rankings are held against."""
 TRAINED = ("lp-ft",)
 """Those that are judged in each setting; heads are on the most rows."""
+RIVALS = ("block-probe", "lp-ft", "scratch")
+"""Strategies that are also judged where all of them have run."""
 Fixed = Mapping[str, Callable[[Truth], Float[np.ndarray, "2 t"]]]
 """Choices from outside the ranking: among some of the checkpoints, what they reach on both halves, by target."""
 PRODUCT, LARGEST, WITH_STATIC = "product", "largest", "logme + static"
@@ -98,6 +100,20 @@ class Intervals:
 
 
 @dataclass(frozen=True, eq=False)
+class FromScratch:
+    """What is expected of training from random weights, beside what it scored."""
+
+    cells: int
+    bias: float
+    """By how much it scores more than expected, a mean."""
+    error: float
+    """Mean absolute error."""
+    covered: Coverage
+    score: float
+    """Mean Winkler score of the intervals."""
+
+
+@dataclass(frozen=True, eq=False)
 class TruthReport:
     """Everything about one truth."""
 
@@ -126,6 +142,8 @@ class Report:
     truths: tuple[TruthReport, ...]
     strategies: Mapping[str, StrategyFigures]
     """By setting, and of all settings together where there are several."""
+    scratch: Mapping[str, FromScratch]
+    """By setting."""
 
 
 def report(
@@ -169,6 +187,7 @@ def report(
         tuple(weights.split("@")[0] for weights in gone),
         tuple(truths),
         _strategies(kept, results, scores, expected),
+        _from_scratch(kept, expected),
     )
 
 
@@ -189,7 +208,24 @@ def _strategies(
         now_kept = judge_strategies(design, kept, scores, ours, now)
         if now_kept != judged[name]:
             judged[f"{name}, heads kept as plans now do"] = now_kept
+    for name, ours in of.items():
+        judged[f"{name}, {' and '.join(RIVALS)} alike"] = judge_strategies(design, kept, scores, ours, now, RIVALS)
     return {name: figures for name, figures in judged.items() if figures is not None}
+
+
+def _from_scratch(design: Sequence[Cell], expected: Sequence[Expectation]) -> dict[str, FromScratch]:
+    """Of what is expected of targets of the design."""
+    targets = {cell.target for cell in design}
+    figures = {}
+    for setting in dict.fromkeys(cell.setting for cell in design if cell.strategy == "scratch"):
+        of = [one for one in from_scratch(expected, setting) if one.case.sample in targets]
+        if of:
+            low, mean, high, real = np.array([(one.low, one.mean, one.high, one.case.score or 0.0) for one in of]).T
+            covered = coverage((low <= real) & (real <= high), tuple(one.case.family for one in of))
+            off = real - mean
+            apart = float(off.mean()), float(np.abs(off).mean())
+            figures[str(setting)] = FromScratch(len(of), *apart, covered, float(winkler(low, high, real).mean()))
+    return figures
 
 
 def _lens_families(design: Sequence[Cell], scores: Mapping[tuple[int, str, str], Figure]) -> set[str]:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import log
+from pathlib import Path
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from registry.catalog import read_catalog
 from registry.home import catalog_folder
 from tests.benchmarks.proving_ground.cells import Cell, Setting
 
-__all__ = ["Expectation", "advised", "bundled", "expectations", "figures", "figures_name"]
+__all__ = ["Expectation", "advised", "bundled", "expectations", "figures", "figures_name", "from_scratch"]
 
 JUDGED = {"block-probe": "linear-probe", "lp-ft": "lp-ft"}
 """Truths, with what the product calls their strategy."""
@@ -35,12 +36,13 @@ class Expectation:
     """What a training is expected to add to that on the same rows."""
 
 
-def expectations(cases: Iterable[Case]) -> list[Expectation]:
-    """Of every case, from the cases of other families alone."""
+def expectations(cases: Iterable[Case], known: Iterable[Case] | None = None) -> list[Expectation]:
+    """Of every case, from the cases of other families alone; ``known`` are those, where not the cases themselves."""
     cases = [*cases]
+    known = cases if known is None else [*known]
     collected = []
     for family in dict.fromkeys(case.family for case in cases):
-        fusion = Fusion([case for case in cases if case.family != family])
+        fusion = Fusion([case for case in known if case.family != family])
         for case in cases:
             fused = fusion.expect(case) if case.family == family else None
             if fused is not None:
@@ -52,10 +54,13 @@ def expectations(cases: Iterable[Case]) -> list[Expectation]:
 
 
 @lru_cache(maxsize=2)
-def bundled(modality: str) -> tuple[Expectation, ...]:
-    """Of the cells of a modality in catalog/outcomes/measured.csv."""
-    cases = Fusion.of(read_catalog(catalog_folder()).outcomes).cases
-    return tuple(expectations(case for case in cases if case.modality == modality))
+def bundled(modality: str, catalog: Path | None = None) -> tuple[Expectation, ...]:
+    """Of the cells of a modality in catalog/outcomes/measured.csv, as that of another ``catalog`` has it."""
+    cases, known = (
+        [case for case in Fusion.of(read_catalog(folder).outcomes).cases if case.modality == modality]
+        for folder in (catalog_folder(), catalog or catalog_folder())
+    )
+    return tuple(expectations(cases, known))
 
 
 def figures_name(strategy: str, setting: Setting, settings: Collection[Setting]) -> str:
@@ -112,6 +117,11 @@ def advised(design: Sequence[Cell], collected: Iterable[Expectation], setting: S
         if (body, pair[1]) in scratch:
             nets[pair]["scratch"] = scratch[body, pair[1]]
     return {pair: max(of, key=lambda name: of[name]) for pair, of in nets.items()}
+
+
+def from_scratch(collected: Iterable[Expectation], setting: Setting) -> list[Expectation]:
+    """Those of training from random weights in a setting."""
+    return [one for one in collected if one.case.kind is Kind.SCRATCH and _is_of(one.case, setting)]
 
 
 def _is_of(case: Case, setting: Setting) -> bool:

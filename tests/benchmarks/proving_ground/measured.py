@@ -296,9 +296,9 @@ def main() -> None:
         for c in design
         if c.cell in results and c.strategy != NO_TRANSFER
     }
-    most = {target: rows for (target, asked, _), rows in sizes.items() if asked == ground.probe_rows}
-    asked = {(row["target"], int(row["rows"]), 0) for row in tried if row["target"] in most}
-    sizes = {of: min(of[1], most[of[0]]) for of in asked} | sizes
+    most = {target: rows for (target, size, _), rows in sizes.items() if size == ground.probe_rows}
+    targets_tried = {(row["target"], int(row["rows"]), 0) for row in tried if row["target"] in most}
+    sizes = {of: min(of[1], most[of[0]]) for of in targets_tried} | sizes
     facts = _facts_of(path, sizes)
     for target, rows, seed in sorted({*sizes} - {*facts}):
         if target in FAMILIES:

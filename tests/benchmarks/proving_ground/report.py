@@ -16,11 +16,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Judge the advice from the proving ground's tables.")
     parser.add_argument("--modality", choices=sorted(GROUNDS), nargs="+", default=[*GROUNDS])
     parser.add_argument("--tables", type=Path, default=HERE, help="where each modality has a folder of its tables")
+    parser.add_argument("--catalog", type=Path, help="another catalog, from whose outcomes the cells are expected")
     requested = parser.parse_args()
     for modality in requested.modality:
         folder = requested.tables / modality
         design, outcomes, scores = (folder / f"{name}.csv" for name in ("design", "outcomes", "scores"))
-        expected = bundled(modality) if requested.tables == HERE else ()
+        expected = bundled(modality, requested.catalog) if requested.tables == HERE else ()
         never = read_never(folder / "never.csv")
         result = report(read_design(design), read_outcomes(outcomes), read_scores(scores), expected, never)
         print(f"==== {modality}\n{report_in_words(result)}")

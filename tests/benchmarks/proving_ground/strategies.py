@@ -1,11 +1,11 @@
-"""Which strategy: how often the recommended one is within one paired standard error of the best."""
+"""Which strategy: how often the recommended one is within one paired standard error of the best, and what it loses."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 from tests.benchmarks.proving_ground.cells import Cell, Figure, Result, Setting
 from tests.benchmarks.proving_ground.intervals import Coverage, coverage
@@ -30,6 +30,8 @@ class StrategyFigures:
     """Share of pairs where the recommended strategy is within one paired standard error of the best."""
     always: Mapping[str, Coverage]
     """The same for recommending one strategy everywhere, on the pairs where it has run."""
+    lost: float | None
+    """By how much the recommended strategy scores less than the best, a mean."""
 
 
 def judge_strategies(
@@ -38,19 +40,25 @@ def judge_strategies(
     scores: Mapping[tuple[int, str, str], Figure],
     settings: Sequence[Setting],
     now: Mapping[Setting, Mapping[tuple[str, str], str]],
+    among: Collection[str] = (),
 ) -> StrategyFigures | None:
     """The strategy is chosen by the product beforehand, never on the test rows; the best is chosen on one half.
 
-    ``now`` is what it chooses by setting and pair; without it that counts which the scores hold.
+    ``now`` is what it chooses by setting and pair; without it that counts which the scores hold. ``among`` are the
+    strategies of which all have to have run on a pair, where not any two will do.
     """
     pairs = {
-        (setting, *pair): right for setting in settings for pair, right in _pairs(design, results, setting).items()
+        (setting, *pair): right
+        for setting in settings
+        for pair, right in _pairs(design, results, setting).items()
+        if {*among} <= {*right}
     }
     if not pairs:
         return None
     held = _advised(design, scores)
     good: dict[str, list[tuple[bool, str]]] = {}
     best, recommended = Counter[str](), Counter[str]()
+    lost = []
     for (setting, weights, target, family), right in pairs.items():
         best[max(right, key=lambda name: right[name].mean())] += 1
         for name in right:
@@ -59,9 +67,11 @@ def judge_strategies(
         if predicted in right:
             recommended[predicted] += 1
             good.setdefault("recommended", []).append((_good(predicted, right), family))
+            lost.append(_lost(predicted, right))
     shares = {name: coverage(np.array([g for g, _ in rows]), tuple(f for _, f in rows)) for name, rows in good.items()}
     measured = Counter(name for right in pairs.values() for name in right)
-    return StrategyFigures(len(pairs), measured, best, recommended, shares.pop("recommended", None), shares)
+    of = best, recommended, shares.pop("recommended", None), shares
+    return StrategyFigures(len(pairs), measured, *of, float(np.mean(lost)) if lost else None)
 
 
 def right_rows(result: Result) -> Bool[np.ndarray, " n"]:
@@ -95,10 +105,18 @@ def _advised(design: Sequence[Cell], scores: Mapping[tuple[int, str, str], Figur
 
 
 def _good(name: str, right: Mapping[str, Bool[np.ndarray, " n"]]) -> bool:
-    """Within one paired standard error of the best: chosen on one half, compared on the other, both ways round."""
+    """Within one paired standard error of the best."""
+    return bool(np.mean([gap.mean() - gap.std() / np.sqrt(len(gap)) for gap in _gaps(name, right)]) <= 0)
+
+
+def _lost(name: str, right: Mapping[str, Bool[np.ndarray, " n"]]) -> float:
+    return float(np.mean([gap.mean() for gap in _gaps(name, right)]))
+
+
+def _gaps(name: str, right: Mapping[str, Bool[np.ndarray, " n"]]) -> list[Float[np.ndarray, " m"]]:
+    """What a strategy misses of the best by row: chosen on one half, compared on the other, both ways round."""
     gaps = []
     for chosen, compared in ((slice(0, None, 2), slice(1, None, 2)), (slice(1, None, 2), slice(0, None, 2))):
         best = max(right, key=lambda other: right[other][chosen].mean())
-        gap = right[best][compared].astype(float) - right[name][compared].astype(float)
-        gaps.append(gap.mean() - gap.std() / np.sqrt(len(gap)))
-    return bool(np.mean(gaps) <= 0)
+        gaps.append(right[best][compared].astype(float) - right[name][compared].astype(float))
+    return gaps

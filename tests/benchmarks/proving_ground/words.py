@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tests.benchmarks.proving_ground.findings import Intervals, Report, Row, Scope, TruthReport
+from tests.benchmarks.proving_ground.findings import FromScratch, Intervals, Report, Row, Scope, TruthReport
 from tests.benchmarks.proving_ground.intervals import Coverage
 from tests.benchmarks.proving_ground.skill import Skill, family_means
 from tests.benchmarks.proving_ground.strategies import StrategyFigures
@@ -31,6 +31,8 @@ def report_in_words(result: Report) -> str:
         lines += ["", *_truth(one)]
     for setting, figures in result.strategies.items():
         lines += ["", *_strategies(setting, figures)]
+    for setting, of in result.scratch.items():
+        lines += ["", *_from_scratch(setting, of)]
     return "\n".join(lines)
 
 
@@ -124,9 +126,16 @@ def _share(result: Coverage) -> str:
 def _strategies(setting: str, one: StrategyFigures) -> list[str]:
     lines = [f"== strategies, {setting}: {one.pairs} pairs of checkpoint and target with at least two measured"]
     lines.append("  best: " + ", ".join(f"{name} {one.best[name]} of {count}" for name, count in one.measured.items()))
-    if one.good is not None:
+    if one.good is not None and one.lost is not None:
         lines.append(
             f"  recommended: {', '.join(f'{name} {count}' for name, count in one.recommended.items())}; "
-            f"within one paired standard error of the best: {_share(one.good)}"
+            f"within one paired standard error of the best: {_share(one.good)}; lost {one.lost:.4f}"
         )
     return lines + [f"  {name}: {_share(result)}" for name, result in one.always.items()]
+
+
+def _from_scratch(setting: str, one: FromScratch) -> list[str]:
+    return [
+        f"== expected from scratch, {setting}: {one.cells} cells; {one.bias:+.3f} more than expected, absolute "
+        f"{one.error:.3f}; covered {_share(one.covered)}, Winkler {one.score:.3f}"
+    ]

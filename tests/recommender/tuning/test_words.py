@@ -132,9 +132,9 @@ def test_a_file_with_tags_is_judged_by_its_spans(tmp_path):
     file = tmp_path / "more.conll"
     words, tags = sentences(9, 2)
     file.write_text("".join("".join(map("{} {}\n".format, *row)) + "\n" for row in zip(words, tags, strict=True)))
-    told = answer(RunFolder(prepared.folder), file)
-    assert told.judged is not None
-    assert told.judged.metric is Metric.ENTITY_F1
-    assert set(told.judged.recall) <= {"PER", "LOC"}
-    assert told.predictions.task is Task.TOKEN_CLASSIFICATION
-    assert [len(row.words) for row in told.predictions.rows()] == list(map(len, words))
+    answered = answer(RunFolder(prepared.folder), file)
+    assert answered.judged is not None
+    assert answered.judged.metric is Metric.ENTITY_F1
+    assert set(answered.judged.recall) <= {"PER", "LOC"}
+    assert answered.predictions.task is Task.TOKEN_CLASSIFICATION
+    assert [len(row.words) for row in answered.predictions.rows()] == list(map(len, words))

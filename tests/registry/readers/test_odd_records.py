@@ -201,9 +201,9 @@ def test_objects_in_cells_and_files_of_other_kinds_have_a_remedy(tmp_path):
     with pytest.raises(NoItems) as sheet:
         Sample.from_folder(tmp_path / "a.xlsx")
     assert "Sample.from_frame" in sheet.value.remedy
-    for file, said in (("one.csv", "train.csv"), ("data.arrow", "load_from_disk")):
+    for file, remedy in (("one.csv", "train.csv"), ("data.arrow", "load_from_disk")):
         (tmp_path / file[:3]).mkdir()
         (tmp_path / file[:3] / file).write_text("")
         with pytest.raises(NoItems) as folder:
             Sample.from_folder(tmp_path / file[:3])
-        assert said in folder.value.remedy
+        assert remedy in folder.value.remedy

@@ -133,10 +133,10 @@ def test_what_health_says_of_tags():
     tags = [["I-PER", "I-PER", "O"], ["O", "I-PER"], ["B-LOC", "O", "O", "B-LOC"], ["O", "B-PER", "O", "O"]]
     test = ([["Oslo", "x", "y"]], [["B-CITY", "O", "O"]])
     sample = Sample.from_arrays(WORDS, tags, test=test, keep_duplicates=True)
-    said = "\n".join(sample.health.warnings)
-    assert "2 tags that go on with a span that was not begun, read as its beginning" in said
-    assert "never held out: B-LOC" in said
-    assert "the test part alone has, and that nothing can learn: B-CITY" in said
+    warnings = "\n".join(sample.health.warnings)
+    assert "2 tags that go on with a span that was not begun, read as its beginning" in warnings
+    assert "never held out: B-LOC" in warnings
+    assert "the test part alone has, and that nothing can learn: B-CITY" in warnings
     assert "B-CITY" in sample.classes
 
 

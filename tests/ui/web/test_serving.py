@@ -71,16 +71,16 @@ def test_from_an_upload_to_a_prediction(served: str, tmp_path: Path):
         for file in sorted(place.rglob("*.png")):
             archive.write(file, file.relative_to(place))
     sample = requests.post(f"{served}/samples?name=stripes.zip", data=packed.getvalue(), timeout=60).json()["id"]
-    asked = requests.post(f"{served}/recommendations", json={"sample": sample, "keep": 1}, timeout=60)
-    done = finished(served, asked.json()["id"])
+    accepted = requests.post(f"{served}/recommendations", json={"sample": sample, "keep": 1}, timeout=60)
+    done = finished(served, accepted.json()["id"])
     advice = requests.get(f"{served}/recommendations/{done['result']['recommendation']}", timeout=60).json()
     best = advice["choices"][0]
     body = {"sample": sample, "recommendation": advice["id"], "checkpoint": best["checkpoint"]}
     tuned = finished(served, requests.post(f"{served}/runs", json=body, timeout=60).json()["id"])
     run = requests.get(f"{served}/runs/{tuned['result']['run']}", timeout=60).json()
     assert run["checkpoint"] == best["checkpoint"]
-    said = requests.post(f"{served}/runs/{run['id']}/predict", json={"sample": sample}, timeout=120).json()
-    assert len(said["rows"]) == len([*place.rglob("*.png")])
+    predicted = requests.post(f"{served}/runs/{run['id']}/predict", json={"sample": sample}, timeout=120).json()
+    assert len(predicted["rows"]) == len([*place.rglob("*.png")])
     (row,) = requests.get(f"{served}/recommendations", timeout=60).json()
     assert row["id"] == advice["id"]
 
@@ -110,7 +110,7 @@ def test_a_connection_that_asks_for_nothing_in_time_is_closed_and_one_that_asked
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
         await send({"type": "http.response.body"})
 
-    async def asked(port: int, words: bytes) -> bytes:
+    async def answer_to(port: int, words: bytes) -> bytes:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(words)
         answer = await asyncio.wait_for(reader.read(15), 30)
@@ -126,7 +126,7 @@ def test_a_connection_that_asks_for_nothing_in_time_is_closed_and_one_that_asked
         async with server:
             port = server.sockets[0].getsockname()[1]
             head = b"GET / HTTP/1.1\r\nHost: a\r\n"
-            return [await asked(port, words) for words in (b"", head, head + b"\r\n")]
+            return [await answer_to(port, words) for words in (b"", head, head + b"\r\n")]
 
     assert asyncio.run(all_asked()) == [b"", b"", b"HTTP/1.1 200 OK"]
 
@@ -135,15 +135,15 @@ def test_nothing_that_a_machine_makes_up_breaks_it(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(job_queue, "_detach", lambda home, lane: None)
     with Zoo.open(tmp_path / "home") as zoo:
         schema = schemathesis.openapi.from_asgi("/openapi.json", create_app(zoo, keyless=True), headers=HERE)
-        asked = 0
+        count = 0
         for operation in schema.get_all_operations():
 
             @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
             @given(operation.ok().as_strategy())
             def ask(case) -> None:
-                nonlocal asked
+                nonlocal count
                 case.call_and_validate(headers=HERE, checks=CHECKS)
-                asked += 1
+                count += 1
 
             ask()
-        assert asked > 200
+        assert count > 200

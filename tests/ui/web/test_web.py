@@ -204,7 +204,7 @@ def test_an_upload_lies_in_its_own_folder_whatever_it_is_called(client, zoo, nam
 def test_every_route_that_writes_is_audited_and_every_refusal_has_a_remedy(zoo):
     client, admin = guarded(zoo), bearer(zoo, Scope.ADMIN)
     described = client.get("/openapi.json", headers=admin).json()["paths"]
-    asked = set()
+    writes = set()
     for path, methods in described.items():
         for method in sorted({"post", "put", "patch", "delete"} & {*methods}):
             address = re.sub(r"{\w+}", "0" * 32, path)
@@ -212,9 +212,9 @@ def test_every_route_that_writes_is_audited_and_every_refusal_has_a_remedy(zoo):
             assert 400 <= answer.status_code < 500
             assert answer.json()["remedy"]
             assert "transferzoo " not in answer.json()["remedy"]
-            asked.add((f"{method.upper()} {address}", answer.status_code))
-    assert {(row.action, row.status) for row in zoo.access.writes(100)} == asked
-    assert len(asked) == 6
+            writes.add((f"{method.upper()} {address}", answer.status_code))
+    assert {(row.action, row.status) for row in zoo.access.writes(100)} == writes
+    assert len(writes) == 6
 
 
 def test_no_body_names_a_hub_or_a_server(client):
