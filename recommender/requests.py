@@ -24,7 +24,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from recommender.effort import Effort
-from registry.cards import FIRST_MODALITY, METRICS, ClassFolder, Metric, Task
+from registry.cards import FIRST_MODALITY, METRICS, ClassFolder, Metric, Task, limit_of
 from registry.errors import TransferZooError, UnknownName, UnusableRequest
 
 __all__ = [
@@ -642,7 +642,7 @@ def sample_request(sample: Mapping[str, Any], seed: int) -> SampleRequest:
         modality=None if sample["modality"] == FIRST_MODALITY else sample["modality"],
         keep_duplicates=sample.get("keep_duplicates", True),
         unlabelled=sample.get("unlabelled_from"),
-        limit=sample.get("limit"),
+        limit=limit_of(sample),
         seed=seed,
         **columns,
     )

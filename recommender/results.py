@@ -12,6 +12,7 @@ from registry.cards import Checkpoint, Metric, Outcome, Task
 from registry.encoders import BlockSize
 from registry.errors import NoCandidates
 from registry.forms import Json, Record
+from registry.metrics import LEVEL
 
 if TYPE_CHECKING:
     from recommender.charts import Plot
@@ -345,8 +346,8 @@ class Expected(Record):
 
     @property
     def words(self) -> str:
-        """The score and its interval as they are read."""
-        return f"{self.metric.words(self.mean)} ({self.metric.interval(self.low, self.high)})"
+        """The score and its interval as they are read: ``76.6 % (90 %: 70.1 to 83.0 %)``."""
+        return f"{self.metric.words(self.mean)} ({LEVEL}: {self.metric.interval(self.low, self.high)})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -904,6 +905,8 @@ class Recommendation(Record):
     """The rows that are least like the source domain; None where no domain has a sketch."""
     trials: tuple[Trial, ...] = ()
     """What the finalists' trainings added on a part of the rows; none but with effort *thorough*."""
+    considered: str = ""
+    """Where the registry holds more checkpoints than advice reads, which of them it is about, in a sentence."""
 
     @property
     def best(self) -> Choice:
@@ -931,6 +934,7 @@ class Recommendation(Record):
         lines = [self.verdict.sentence]
         if self.shift is not None and self.shift.detected:
             lines.append(self.shift.sentence)
+        lines += [self.considered] if self.considered else []
         for place, choice in enumerate(self.choices, start=1):
             e = choice.expected
             lines.append(f"{place}. {choice.checkpoint.name}, {choice.plan.strategy}: {e.metric} {e.words}")
@@ -967,6 +971,7 @@ class Recommendation(Record):
             undone=self.undone,
             trials=self.trials,
             novelty=self.novelty,
+            considered=self.considered,
         )
 
 
@@ -990,6 +995,7 @@ class RecommendationForm:
     undone: tuple[Skipped, ...] = ()
     novelty: Novelty | None = None
     trials: tuple[Trial, ...] = ()
+    considered: str = ""
     schema: int = 1
 
 

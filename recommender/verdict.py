@@ -16,6 +16,7 @@ from scipy.stats import binom
 from recommender.results import Baseline, Choice, Verdict
 from recommender.strategies.cost import price
 from registry.cards import Metric, Task
+from registry.metrics import LEVEL
 from registry.sample import Sample
 
 __all__ = ["guess_score", "rows_that_tell", "rows_to_tell", "verdict_of"]
@@ -45,7 +46,7 @@ def verdict_of(best: Choice, reference: Baseline, sample: Sample, probed: int = 
         unsure = f"{best.checkpoint.name} is expected at {e.words}, which does not beat {rival}, beyond chance"
         sentence = f"Not known: nothing was probed; {unsure}. `--effort normal` tells more."
         return Verdict(False, sentence, beyond_chance=False)
-    between = f"{e.metric.difference(gain.low)} to {e.metric.difference(gain.high)}"
+    between = f"{LEVEL}: {e.metric.difference(gain.low)} to {e.metric.difference(gain.high)}"
     differs = (
         f"the best choice, {best.checkpoint.name} with {best.plan.strategy}, is expected to differ by "
         f"{e.metric.difference(gain.mean)} ({between})"

@@ -13,10 +13,12 @@ from registry.cards import METRICS, Metric, Task
 from registry.errors import LengthMismatch, TooFewRows, UnfitMetric, UnknownName
 from registry.spans import spans_of
 
-__all__ = ["NOMINAL", "Z", "metric_of", "score", "weighted_scores"]
+__all__ = ["LEVEL", "NOMINAL", "Z", "metric_of", "score", "weighted_scores"]
 
 NOMINAL = 0.9
 """Of every interval: how often it should hold the truth."""
+LEVEL = f"{100 * NOMINAL:.0f} %"
+"""`NOMINAL` as it stands before an interval that is read."""
 Z = 1.6448536269514722
 """Standard normal quantile of a central `NOMINAL` interval."""
 _LEAST = 1e-12

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int
 
-from registry.cards import METRICS, ClassFolder, Metric, Task
+from registry.cards import METRICS, ClassFolder, Metric, Task, limit_of
 from registry.errors import (
     BadTable,
     LabelsMissing,
@@ -238,7 +238,7 @@ class Sample(Record):
             seed=seed,
             class_folder=form.class_folder,
             follow_links=form.follow_links,
-            limit=form.limit,
+            limit=limit_of(origin),
             modality=form.modality,
             keep_duplicates=form.keep_duplicates,
             progress=progress,

@@ -5,7 +5,16 @@ It is asked at each press of a key: nothing is opened that learns, made or mende
 
 import typer
 
-__all__ = ["advice_ids", "checkpoint_names", "domain_names", "job_ids", "page_ids", "run_ids", "strategy_names"]
+__all__ = [
+    "advice_ids",
+    "checkpoint_names",
+    "domain_names",
+    "fetchable_names",
+    "job_ids",
+    "page_ids",
+    "run_ids",
+    "strategy_names",
+]
 
 _Names = list[tuple[str, str]]
 
@@ -13,6 +22,11 @@ _Names = list[tuple[str, str]]
 def checkpoint_names(ctx: typer.Context, incomplete: str) -> _Names:
     """Names of checkpoints."""
     return _known(ctx, incomplete, "checkpoint")
+
+
+def fetchable_names(ctx: typer.Context, incomplete: str) -> _Names:
+    """Names of checkpoints, those that are known and not here too."""
+    return [*dict(_known(ctx, incomplete, "listing", "checkpoint")).items()]
 
 
 def domain_names(ctx: typer.Context, incomplete: str) -> _Names:

@@ -18,7 +18,7 @@ from registry.cards import ClassFolder, Metric, Task
 from registry.errors import TransferZooError, UnknownName
 from registry.forms import Json
 from registry.progress import Event, silent
-from ui import render
+from ui import completion, render
 from ui.strangers import table_csv
 from ui.terminal import console, print_json, silence_libraries
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from registry.zoo import Zoo
 
 __all__ = [
+    "CheckpointOption",
     "ClassFolderOption",
     "CommandContext",
     "DeviceOption",
@@ -39,6 +40,7 @@ __all__ = [
     "MetricOption",
     "PathArgument",
     "SeedOption",
+    "StrategyOption",
     "TaskOption",
     "TestOption",
     "command_context",
@@ -54,6 +56,14 @@ PathArgument = Annotated[
     ),
 ]
 HomeOption = Annotated[Path | None, typer.Option("--home", help="The registry's folder; else TRANSFERZOO_HOME.")]
+CheckpointOption = Annotated[
+    str | None,
+    typer.Option("--checkpoint", help="This one instead of the advised.", autocompletion=completion.checkpoint_names),
+]
+StrategyOption = Annotated[
+    str | None,
+    typer.Option("--strategy", help="This one instead of the advised.", autocompletion=completion.strategy_names),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, to stdout.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Everything random follows it.")]
 MetricOption = Annotated[

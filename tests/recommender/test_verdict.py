@@ -1,5 +1,6 @@
 """Where to start beyond chance, the better bet where it is too close to call, and a refusal that says why."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -59,6 +60,14 @@ def test_a_refusal_knows_whether_no_transfer_is_better_beyond_chance(mean, beyon
     assert not refused.transfer
     assert refused.beyond_chance is beyond_chance
     assert ("is better beyond chance" in refused.sentence) is beyond_chance
+
+
+@pytest.mark.parametrize(("mean", "low"), [(0.1, 0.02), (0.05, -0.05), (-0.2, -0.3), (0.001, -0.2)])
+def test_every_interval_of_the_sentence_names_its_level(mean, low):
+    sentence = verdict(mean, low).sentence
+    intervals = re.findall(r"[-+\d.]+(?: points)? to [-+\d.]+", sentence)
+    assert intervals
+    assert all(f"(90 %: {one}" in sentence for one in intervals)
 
 
 def test_a_difference_that_is_none_names_no_number_of_rows():

@@ -10,7 +10,7 @@ from PIL import Image
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
 import registry
-from registry.cards import Metric
+from registry.cards import Metric, limit_of
 from registry.errors import (
     BadTable,
     LengthMismatch,
@@ -230,6 +230,18 @@ def test_sampling_is_told(image_folder):
     assert (len(sample), sample.health.sampled_from) == (12, 40)
     assert sample.counts == {"cat": 9, "dog": 3}
     assert sample.health.warnings == ("12 of 40 images drawn and read, each class in proportion",)
+
+
+def test_a_draw_that_was_kept_before_its_limit_was_is_drawn_again(image_folder):
+    root = image_folder({"cat": 30, "dog": 10})
+    for name in ("0", "1"):
+        (root / "cat" / f"{name}.png").write_bytes(b"no image")
+    (root / "dog" / "0.png").write_bytes((root / "dog" / "1.png").read_bytes())
+    kept = Sample.from_folder(root, limit=36).to_dict()
+    assert len(Sample.again(kept)) < 36
+    assert Sample.again({name: value for name, value in kept.items() if name != "limit"}).digest == kept["digest"]
+    whole = Sample.from_folder(root).to_dict()
+    assert limit_of(whole) is None
 
 
 def test_groups_come_from_a_table(image_folder, tmp_path):

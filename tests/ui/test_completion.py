@@ -37,6 +37,8 @@ def completed(path: str, parameter: str, incomplete: str, home: object) -> list[
 def test_names_of_the_registry_are_completed(home):
     assert completed("zoo show", "name", "resnet-ph", home) == ["resnet-photos"]
     assert completed("tune", "checkpoint", "resnet-ph", home) == ["resnet-photos"]
+    assert completed("zoo fetch", "names", "resnet-ph", home) == ["resnet-photos"]
+    assert completed("zoo fetch", "names", "roberta-b", home) == completed("zoo show", "name", "roberta-b", home) != []
     assert completed("zoo add", "domain", "audios", home) == ["audioset"]
     assert completed("runs show", "run", "", home) == ["latest", "20261129-2", "20261128-1"]
     assert completed("predict", "run", "20261128", home) == ["20261128-1"]

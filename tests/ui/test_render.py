@@ -43,6 +43,15 @@ def test_counts_memory_and_time_come_in_their_shortest_form() -> None:
     assert [render.duration(s) for s in (0.2, 12, 180, 7200)] == ["under 1 s", "12 s", "3 min", "2.0 h"]
 
 
+def test_what_is_done_of_a_phase_is_counted_in_its_unit() -> None:
+    assert render.progressed(Phase.ENCODE, 1_200, 4_000) == "1,200 of 4,000 items"
+    assert render.progressed(Phase.FETCH, 3 * 2**20, 2**30) == "3 MiB of 1.0 GiB"
+    assert render.progressed(Phase.FIND, 12, 0) == "12 files"
+    assert render.progressed(Phase.HEAD, 0, 1) == render.progressed("", 0, 0) == ""
+    at_once = {phase for phase in Phase if not render.progressed(phase, 1, 2)}
+    assert at_once == {Phase.COMPARE, Phase.CATALOG, Phase.TRY, Phase.HEAD}
+
+
 def test_the_report_fits_80_columns() -> None:
     report = printed(render.advice_report(two()))
     assert max(map(len, report.splitlines())) <= 80

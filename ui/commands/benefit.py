@@ -5,8 +5,15 @@ from typing import Annotated, Any
 
 import typer
 
-from ui import completion
-from ui.context import HomeOption, JsonOption, command_context, parse_request, takes_sample
+from ui.context import (
+    CheckpointOption,
+    HomeOption,
+    JsonOption,
+    StrategyOption,
+    command_context,
+    parse_request,
+    takes_sample,
+)
 from ui.present import present
 
 __all__ = ["benefit"]
@@ -15,16 +22,8 @@ __all__ = ["benefit"]
 @takes_sample()
 def benefit(  # noqa: PLR0913, PLR0917 - each is an option
     sample: dict[str, Any],
-    checkpoint: Annotated[
-        str | None,
-        typer.Option(
-            "--checkpoint", help="This one instead of the advised.", autocompletion=completion.checkpoint_names
-        ),
-    ] = None,
-    strategy: Annotated[
-        str | None,
-        typer.Option("--strategy", help="This one instead of the advised.", autocompletion=completion.strategy_names),
-    ] = None,
+    checkpoint: CheckpointOption = None,
+    strategy: StrategyOption = None,
     budgets: Annotated[int, typer.Option("--budgets", min=2, max=12, help="Numbers of labels, few to all.")] = 5,
     repeats: Annotated[int, typer.Option("--repeats", min=1, help="Other subsets, other seeds of training.")] = 1,
     epochs: Annotated[int, typer.Option("--epochs", min=1, help="Epochs that scratch is given.")] = 20,

@@ -6,7 +6,16 @@ from typing import Annotated, Any
 import typer
 
 from ui import completion
-from ui.context import DeviceOption, HomeOption, JsonOption, command_context, parse_request, takes_sample
+from ui.context import (
+    CheckpointOption,
+    DeviceOption,
+    HomeOption,
+    JsonOption,
+    StrategyOption,
+    command_context,
+    parse_request,
+    takes_sample,
+)
 from ui.present import present
 
 __all__ = ["tune"]
@@ -15,16 +24,8 @@ __all__ = ["tune"]
 @takes_sample()
 def tune(  # noqa: PLR0913, PLR0917 - each is an option
     sample: dict[str, Any],
-    checkpoint: Annotated[
-        str | None,
-        typer.Option(
-            "--checkpoint", help="This one instead of the advised.", autocompletion=completion.checkpoint_names
-        ),
-    ] = None,
-    strategy: Annotated[
-        str | None,
-        typer.Option("--strategy", help="This one instead of the advised.", autocompletion=completion.strategy_names),
-    ] = None,
+    checkpoint: CheckpointOption = None,
+    strategy: StrategyOption = None,
     no_transfer: Annotated[
         bool, typer.Option("--no-transfer", help="Fit the model on raw inputs; the default where advice says so.")
     ] = False,

@@ -72,7 +72,7 @@ def zoo_list(
 def zoo_show(
     name: Annotated[
         str,
-        typer.Argument(help="Name of a checkpoint, or its id on a hub.", autocompletion=completion.checkpoint_names),
+        typer.Argument(help="Name of a checkpoint, or its id on a hub.", autocompletion=completion.fetchable_names),
     ],
     home: HomeOption = None,
     json: JsonOption = False,
@@ -179,7 +179,7 @@ def zoo_search(  # noqa: PLR0913, PLR0917 - each is an option
 def zoo_fetch(
     names: Annotated[
         list[str],
-        typer.Argument(help="Names of checkpoints, or their ids on a hub.", autocompletion=completion.checkpoint_names),
+        typer.Argument(help="Names of checkpoints, or their ids on a hub.", autocompletion=completion.fetchable_names),
     ],
     home: HomeOption = None,
     json: JsonOption = False,

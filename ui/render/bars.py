@@ -5,13 +5,14 @@ from contextlib import ExitStack, contextmanager, redirect_stdout
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 from rich.progress import Task as BarTask
 from rich.text import Text
 
 from registry.progress import Event, Phase, Progress, silent
 from ui.render.parts import BAR
+from ui.render.words import progressed
 
 
 class Bars:
@@ -52,7 +53,7 @@ class Bars:
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
             BarColumn(BAR),
-            MofNCompleteColumn(),
+            TextColumn("{task.fields[counted]}", markup=False),
             TimeRemainingColumn(compact=True),
             console=self._terminal,
             transient=True,
@@ -78,11 +79,14 @@ class Bars:
         self._also.report(event)
         if new:
             self._hide_open_ended()
-            self._tasks[stage] = self._bars.add_task(event.words, total=event.of or None)
+            self._tasks[stage] = self._bars.add_task(event.words, total=event.of or None, counted="")
             if not self._terminal.is_terminal:
                 self._terminal.print(Text(f"· {event.words}", "dim"))
         total = event.of or None
-        self._bars.update(self._tasks[stage], completed=event.done, total=total, visible=not event.finished)
+        counted = progressed(event.phase, event.done, event.of)
+        self._bars.update(
+            self._tasks[stage], completed=event.done, total=total, visible=not event.finished, counted=counted
+        )
         if event.finished:
             self._stand_in(f"{event.words}: done, computing on")
         elif self._between is not None:
@@ -100,7 +104,7 @@ class Bars:
     def _stand_in(self, text: str) -> None:
         """A bar without end for the time until the next stage begins."""
         if self._between is None:
-            self._between = self._bars.add_task(text, total=None)
+            self._between = self._bars.add_task(text, total=None, counted="")
         self._bars.update(self._between, description=text, visible=True)
 
     def _hide_open_ended(self) -> None:

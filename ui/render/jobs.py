@@ -11,6 +11,7 @@ from rich.text import Text
 from registry.escapes import shown
 from registry.forms import Json
 from ui.render.parts import Fitting, give_way
+from ui.render.words import progressed
 
 STATES = {"running": "green", "failed": "red", "lost": "red", "cancelled": "yellow"}
 """How a job stands, and the color of it."""
@@ -62,6 +63,7 @@ def job_report(job: Json) -> RenderableType:
 def _stage(row: Json) -> str:
     if row["state"] != "running":
         return ""
-    counted = f" {row['done']} of {row['of']}" if row["of"] else ""
+    counted = progressed(row["stage"], row["done"], row["of"])
     step = f"step {row['step']} of {row['steps']}: " if row["step"] else ""
-    return f"{step}{row['stage'] or 'starting'} {row['part']}".rstrip() + counted
+    stage = f"{step}{row['stage'] or 'starting'} {row['part']}".rstrip()
+    return f"{stage}, {counted}" if counted else stage

@@ -3,6 +3,29 @@
 from registry.cards import Metric, Task
 from registry.forms import Json
 from registry.modalities import modalities
+from registry.progress import Phase
+
+_UNITS = {
+    Phase.FIND: "files",
+    Phase.READ: "items",
+    Phase.EXAMINE: "checks",
+    Phase.ENCODE: "items",
+    Phase.BASELINE: "items",
+    Phase.LOOK: "checkpoints",
+    Phase.PROBE: "parts of the work",
+    Phase.DISTANCES: "domains",
+    Phase.TRIAL: "checkpoints",
+    Phase.PREPARE: "items",
+    Phase.CACHE: "batches",
+    Phase.PRETRAIN: "training steps",
+    Phase.TUNE: "training steps",
+    Phase.SOURCE: "nets",
+    Phase.BENEFIT: "trainings",
+    Phase.EXPORT: "steps",
+    Phase.SYNC: "runs",
+}
+"""Of what a phase that takes one after the other counts; what is not named is done at once, or moves bytes."""
+_MOVED = (Phase.FETCH, Phase.PUSH)
 
 
 def percent(share: float) -> str:
@@ -53,6 +76,16 @@ def amount(number: float) -> str:
         if number >= unit:
             return f"{number / unit:.1f}{letter}"
     return f"{number:.0f}"
+
+
+def progressed(stage: str, done: int, of: int) -> str:
+    """How much of a phase is done, with its unit: ``12 of 40 items``; nothing of what is done at once."""
+    if stage in _MOVED:
+        return f"{size(done)} of {size(of)}" if of else ""
+    unit = _UNITS.get(Phase(stage)) if stage in set(Phase) else None
+    if unit is None:
+        return ""
+    return f"{done:,} of {of:,} {unit}" if of else f"{done:,} {unit}" if done else ""
 
 
 def size(bytes_: float) -> str:

@@ -423,8 +423,9 @@ def _progress(zoo: Zoo, job: JobRecord) -> None:
         return
     waits = job.state != "running" and zoo.jobs.ahead(job.id)
     stage = event.words if event is not None else _waiting(zoo, job) if waits else "starting"
-    counted = f", {job.done:,} of {job.of:,}{_left(job, stage)}" if job.of else ""
-    st.progress(job.done / job.of if job.of else 0.0, text=literal(f"{stage}{counted}"))
+    counted = render.progressed(job.stage, job.done, job.of)
+    words = [stage, *([counted] if counted else []), *([_left(job, stage)] if job.of else [])]
+    st.progress(job.done / job.of if job.of else 0.0, text=literal(", ".join(filter(None, words))))
 
 
 def _left(job: JobRecord, stage: str) -> str:
@@ -436,7 +437,7 @@ def _left(job: JobRecord, stage: str) -> str:
         return ""
     if now - began < _SAYS_LITTLE or job.done <= done:
         return ""
-    return f", {render.about((job.of - job.done) * (now - began) / (job.done - done))} left"
+    return f"{render.about((job.of - job.done) * (now - began) / (job.done - done))} left"
 
 
 def broken(zoo: Zoo, job: JobRecord) -> None:
