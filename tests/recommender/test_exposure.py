@@ -148,7 +148,7 @@ def an_outcome(sample, checkpoint, score, *, strategy, **other):
     )
 
 
-@pytest.mark.parametrize("strategy", ["linear-probe", "lp-ft"])
+@pytest.mark.parametrize("strategy", ["linear-probe", pytest.param("lp-ft", marks=pytest.mark.slow)])
 def test_a_recorded_miss_lowers_every_strategy_of_its_checkpoint_and_stands_in_the_json(zoo, sample, strategy):
     before = {name: evaluate(sample, zoo, "remembers", name) for name in ("linear-probe", "lp-ft")}
     zoo.record(an_outcome(sample, "remembers", 0.6, strategy=strategy))

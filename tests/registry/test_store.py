@@ -409,7 +409,13 @@ def test_a_locked_database_is_waited_for_and_then_named(tmp_path):
     assert len(impatient.domains()) == 1
 
 
-@pytest.mark.parametrize("table", schema.CONTENT, ids=lambda table: table.name)
+@pytest.mark.parametrize(
+    "table",
+    [
+        pytest.param(table, id=table.name, marks=[] if table is schema.checkpoints else pytest.mark.slow)
+        for table in schema.CONTENT
+    ],
+)
 def test_whatever_lies_in_a_column_the_row_is_named_and_all_others_are_read(file, card, table):
     lens = a_lens()
     two = tuple(sketch_of(name, cloud(40), lens) for name in ("dark", "gray"))
