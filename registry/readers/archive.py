@@ -60,9 +60,11 @@ _UTF_8 = 0x800
 _MOST_DIRECTORY = MAX_BYTES
 """Bytes of the directory of members, which `zipfile` reads at once, before it knows how many these are; no member is
 read further either."""
-_MEMBER = re.compile(re.escape(zipfile.stringCentralDir))
+_MEMBER = b"PK\1\2"
+"""What the entry of each member in the directory begins with."""
 _PACKED = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
-"""What is never unpacked further than is asked for; a few bytes of bzip2 or LZMA may be gigabytes."""
+"""What is never unpacked further than is asked for; a few bytes of the others may be gigabytes."""
+_UNBOUNDED = {zipfile.ZIP_BZIP2: "bzip2", zipfile.ZIP_LZMA: "lzma"}
 _BROKEN = (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, ValueError, ArithmeticError, struct.error)
 """What a damaged directory of members ends in."""
 
@@ -180,11 +182,8 @@ class _Directory(io.BufferedReader):
             why = f"has {size >> 20} MiB of names; at most {_MOST_DIRECTORY >> 20}"
             raise UnsafeArchive(self._path, "its directory", why)
         content = super().read(size)
-        if (
-            content.startswith(zipfile.stringCentralDir)
-            and content.count(zipfile.stringCentralDir) > self._caps.entries
-        ):
-            at = [match.start() for match in _MEMBER.finditer(content)]
+        if content.startswith(_MEMBER) and content.count(_MEMBER) > self._caps.entries:
+            at = [match.start() for match in re.finditer(_MEMBER, content)]
             place = at[self._caps.entries]
             (length,) = struct.unpack_from("<H", content, place + 28)
             name = content[place + 46 : place + 46 + length].decode("utf-8", "replace")
@@ -262,7 +261,7 @@ def _require_plain(path: Path, info: zipfile.ZipInfo) -> None:
 
 def _require_loose(path: Path, info: zipfile.ZipInfo, caps: Caps) -> None:
     if info.compress_type not in _PACKED:
-        kind = zipfile.compressor_names.get(info.compress_type, str(info.compress_type))
+        kind = _UNBOUNDED.get(info.compress_type, f"method {info.compress_type}")
         raise UnsafeArchive(path, info.filename, f"is packed by {kind}; only deflate has a bound")
     if info.file_size > caps.ratio_from and info.file_size > caps.ratio * info.compress_size:
         ratio = info.file_size // max(info.compress_size, 1)

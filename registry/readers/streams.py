@@ -262,56 +262,48 @@ def _cells(line: str) -> list[str]:
 
 
 def _of_parquet(path: Path) -> Iterator[tuple[int, TableRecord]]:
-    from pyarrow import ArrowException  # noqa: PLC0415 - a third of a second to import
+    from pyarrow import ArrowException, DictionaryArray  # noqa: PLC0415 - a third of a second to import
     from pyarrow.parquet import ParquetFile  # noqa: PLC0415 - as above
 
     try:
-        texts = _require_loose(path)
+        with ParquetFile(path) as file:
+            texts = _texts_of(path, file.metadata)
         with ParquetFile(path, read_dictionary=texts) as file:
             number, named = 0, _class_names((file.schema_arrow.metadata or {}).get(b"huggingface"))
             flat = len(file.schema_arrow) == file.metadata.num_columns
             for batch in file.iter_batches(_AT_ONCE if flat else _NESTED_AT_ONCE):
-                columns = {name: _cells_of(column) for name, column in zip(batch.schema.names, batch, strict=True)}
-                for cells in zip(*columns.values(), strict=True):
-                    record = dict(zip(columns, cells, strict=True))
+                columns = (_shared(one) if isinstance(one, DictionaryArray) else one.to_pylist() for one in batch)
+                for cells in zip(*columns, strict=True):
                     number += 1
+                    record = dict(zip(batch.schema.names, cells, strict=True))
                     yield number, {**record, **{name: _by_name(record[name], names) for name, names in named.items()}}
     except ArrowException as cause:
         raise BadTable(path, f"it is no Parquet ({cause})", "Write it once more.") from cause
 
 
-def _require_loose(path: Path) -> list[str]:
-    """The columns that are texts, where none of the file explodes when it is unpacked.
+def _texts_of(path: Path, about: Any) -> list[str]:  # noqa: ANN401 - pyarrow has no types
+    """The columns that are texts, by the metadata of a file of which nothing explodes when it is unpacked.
 
     Raises:
         BadTable: it states that it would, or too many rows.
     """
-    from pyarrow.parquet import ParquetFile  # noqa: PLC0415 - as above
-
-    with ParquetFile(path) as file:
-        about = file.metadata
-        if about.num_rows > _MOST_RECORDS:
-            raise BadTable(path, f"{about.num_rows:,} rows; at most {_MOST_RECORDS:,}", "Give a part of it.")
-        for group in range(about.num_row_groups):
-            for place in range(about.num_columns):
-                column = about.row_group(group).column(place)
-                unpacked, packed = column.total_uncompressed_size, max(1, column.total_compressed_size)
-                if unpacked > max(_RATIO_FROM, _MOST_RATIO * packed):
-                    why = f"column {column.path_in_schema!r} unpacks {unpacked // packed}:1; at most {_MOST_RATIO}:1"
-                    raise BadTable(path, why, "Write it once more where it can be trusted, with shorter cells.")
-        leaves = [about.schema.column(place) for place in range(about.num_columns)]
-        return [one.path for one in leaves if one.name == one.path and one.converted_type in _TEXTS]
+    if about.num_rows > _MOST_RECORDS:
+        raise BadTable(path, f"{about.num_rows:,} rows; at most {_MOST_RECORDS:,}", "Give a part of it.")
+    for group in range(about.num_row_groups):
+        for place in range(about.num_columns):
+            column = about.row_group(group).column(place)
+            unpacked, packed = column.total_uncompressed_size, max(1, column.total_compressed_size)
+            if unpacked > max(_RATIO_FROM, _MOST_RATIO * packed):
+                why = f"column {column.path_in_schema!r} unpacks {unpacked // packed}:1; at most {_MOST_RATIO}:1"
+                raise BadTable(path, why, "Write it once more where it can be trusted, with shorter cells.")
+    leaves = [about.schema.column(place) for place in range(about.num_columns)]
+    return [one.path for one in leaves if one.name == one.path and one.converted_type in _TEXTS]
 
 
-def _cells_of(column: Any) -> list[object]:  # noqa: ANN401 - pyarrow has no types
-    """Its cells; those that are alike are one object, however often they come."""
-    from pyarrow import DictionaryArray  # noqa: PLC0415 - as above
-
-    if isinstance(column, DictionaryArray):
-        values = column.dictionary.to_pylist()
-        return [None if place is None else values[place] for place in column.indices.to_pylist()]
-    cells: list[object] = column.to_pylist()
-    return cells
+def _shared(column: Any) -> list[object]:  # noqa: ANN401 - as above
+    """The cells of a column with a dictionary; those that are alike are one object, however often they come."""
+    values = column.dictionary.to_pylist()
+    return [None if place is None else values[place] for place in column.indices.to_pylist()]
 
 
 def _class_names(stated: bytes | None) -> dict[str, list[str]]:
