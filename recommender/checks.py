@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from recommender.considered import MOST_READ
 from recommender.distance import distances
 from recommender.requests import (
     AddDomainRequest,
@@ -26,11 +27,11 @@ from recommender.requests import (
 from recommender.runs.folder import find_run
 from recommender.strategies import strategies
 from recommender.workers import require_workers
-from registry.cards import UNKNOWN_LICENSE, Checkpoint
+from registry.cards import UNKNOWN_LICENSE, Checkpoint, Wanted
 from registry.errors import FolderUnusable, NoCandidates, PathMissing, UnknownName
 from registry.home import Home
 from registry.hub import parse_hub_id
-from registry.licenses import Licenses, require_license
+from registry.licenses import Licenses, permits, require_license
 from registry.listings import Listing
 from registry.plugins import Plugins
 from registry.readers.archive import require_sound
@@ -237,8 +238,11 @@ def _require_licenses(zoo: Zoo, wanted: Iterable[str]) -> None:
     names = tuple(wanted)
     for name in names:
         require_license(name)
+    if zoo.checkpoint_count(Wanted()) > MOST_READ and any(permits(one, names) for one in zoo.stated_licenses()):
+        return
     cards: list[Checkpoint | Listing] = [*zoo.checkpoints(), *zoo.listings()]
-    licenses = [zoo.licenses(card) for card in cards if names]
+    of = zoo.licenses_once()
+    licenses = [of(card) for card in cards if names]
     if not licenses or any(one.objection(names) is None for one in licenses):
         return
     if any(Licenses(one.weights).objection(names) is None for one in licenses):

@@ -1,13 +1,13 @@
 """What the user will not go beyond, what of a checkpoint or a plan is, and what would have to be relaxed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
 
 from recommender.latency import DEVICE
 from recommender.results import Cost
-from registry.cards import Checkpoint
-from registry.licenses import require_license
+from registry.cards import Checkpoint, Wanted
+from registry.licenses import Licenses, permits, require_license
 from registry.listings import Listing
 from registry.zoo import Zoo
 
@@ -79,10 +79,27 @@ class Constraints:
         }
         return {name: value for name, value in limits.items() if value is not None}
 
-    def objections(self, checkpoint: Checkpoint | Listing, zoo: Zoo) -> tuple[Objection, ...]:
+    def wanted(self, zoo: Zoo, modality: str) -> Wanted:
+        """What the database can tell of them: size, names, and licenses of the weights alone."""
+        sizes = [None if self.max_memory is None else self.max_memory // _BYTES_A_WEIGHT, self.max_parameters]
+        stated = zoo.stated_licenses(modality) if self.licenses else ()
+        return Wanted(
+            modality,
+            most_parameters=min((size for size in sizes if size is not None), default=None),
+            licenses=tuple(one for one in stated if permits(one, self.licenses)) if self.licenses else None,
+            exclude=self.exclude,
+        )
+
+    def objections(
+        self,
+        checkpoint: Checkpoint | Listing,
+        zoo: Zoo,
+        licenses: Callable[[Checkpoint | Listing], Licenses] | None = None,
+    ) -> tuple[Objection, ...]:
         """Every constraint that a checkpoint violates, as far as that is known before it is opened.
 
-        The strictest license of weights, base model and training data counts.
+        The strictest license of weights, base model and training data counts. ``licenses`` are the zoo's, or for many
+        checkpoints `Zoo.licenses_once`.
         """
         objections: list[Objection] = []
         if checkpoint.name in self.exclude:
@@ -94,13 +111,20 @@ class Constraints:
         if self.max_memory is not None and checkpoint.parameters is not None:
             least = _BYTES_A_WEIGHT * checkpoint.parameters
             objections += _above("--max-memory", "for its weights alone", least, self.max_memory)
-        if self.licenses and (why := zoo.licenses(checkpoint).objection(self.licenses)) is not None:
-            objections.append(Objection("--license", why, license=zoo.licenses(checkpoint).lacking(self.licenses)))
+        if self.licenses:
+            stated = (licenses or zoo.licenses)(checkpoint)
+            if (why := stated.objection(self.licenses)) is not None:
+                objections.append(Objection("--license", why, license=stated.lacking(self.licenses)))
         return tuple(objections)
 
-    def objection(self, checkpoint: Checkpoint | Listing, zoo: Zoo) -> str | None:
+    def objection(
+        self,
+        checkpoint: Checkpoint | Listing,
+        zoo: Zoo,
+        licenses: Callable[[Checkpoint | Listing], Licenses] | None = None,
+    ) -> str | None:
         """The first of these in words, or None."""
-        return next((one.reason for one in self.objections(checkpoint, zoo)), None)
+        return next((one.reason for one in self.objections(checkpoint, zoo, licenses)), None)
 
     def objections_to(self, cost: Cost) -> tuple[Objection, ...]:
         """The limits that a plan of that cost exceeds."""

@@ -21,6 +21,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "rows": ("there are many rows", "there are few rows"),
     "epochs": ("it is shown the rows often", "it is shown the rows seldom"),
     "classes": ("there are many classes", "there are few classes"),
+    "shown": ("it learns from many items in all", "it learns from few items in all"),
     "checkpoint": ("what it came to on other samples", "what it came to on other samples"),
     "architecture": ("what nets like it came to", "what nets like it came to"),
     "strategy": ("what the strategy adds elsewhere", "what the strategy costs elsewhere"),

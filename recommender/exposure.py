@@ -7,13 +7,14 @@ the domain is so large that its sketch would hardly hold one of the user's rows,
 (Gretton et al. 2012) decides instead.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from recommender.distance.mmd import mmd
 from recommender.results import Exposure
-from registry.cards import Checkpoint, Domain, declared_domain
+from registry.cards import Checkpoint, DeclaredDomains, Domain, Wanted
 from registry.features import Features
 from registry.index import neighbors
 from registry.sample import Sample
@@ -50,17 +51,21 @@ class Exposures:
     looked: Sample
     features: Features
     zoo: Zoo
-    _cards: dict[str, Checkpoint] = field(init=False)
-    _domains: dict[str, Domain] = field(init=False)
+    cards: Sequence[Checkpoint] = ()
+    """Whom `of` will be asked for: what these refer to is read at once."""
+    _cards: dict[str, Checkpoint] = field(init=False, default_factory=dict)
+    _domains: dict[str, Domain] = field(init=False, default_factory=dict)
+    _declared: DeclaredDomains = field(init=False)
+    _read: set[str] = field(init=False, default_factory=set)
     _cache: dict[str, tuple[frozenset[str], str]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._cards = {card.name: card for card in self.zoo.checkpoints(self.sample.modality)}
-        self._domains = {domain.name: domain for domain in self.zoo.domains(self.sample.modality)}
+        self._declared = self.zoo.declared_domains(self.sample.modality)
+        self._look_up({name for card in self.cards for name in (*card.lineage, card.domain or "")})
 
     def declared(self, checkpoint: Checkpoint) -> Domain | None:
         """The domain that a card without one declares in words."""
-        return declared_domain(checkpoint, tuple(self._domains.values()))
+        return self._declared.of(checkpoint)
 
     def of(self, checkpoint: Checkpoint) -> Exposure | None:
         """What it has seen of the sample; None where nothing is known of that."""
@@ -84,10 +89,22 @@ class Exposures:
             card = waiting.pop()
             declared = self.declared(card)
             named = {*card.lineage, card.domain or "", "" if declared is None else declared.name}
+            self._look_up(named)
             sources |= dict.fromkeys(sorted(name for name in named if name in self._domains))
             waiting += [self._cards[name] for name in sorted(named - visited) if name in self._cards]
             visited |= named
         return tuple(sources)
+
+    def _look_up(self, names: set[str]) -> None:
+        """Read the checkpoints and domains of these names, those of this modality."""
+        fresh = sorted(names - self._read - {""})
+        if not fresh:
+            return
+        self._read |= names
+        of = self.sample.modality
+        self._domains |= {one.name: one for one in self.zoo.domains_named(fresh) if one.modality == of}
+        named = self.zoo.checkpoints_where(Wanted(of, names=tuple(fresh)))
+        self._cards |= {card.name: card for card in named}
 
     def _through(self, name: str) -> tuple[frozenset[str], str]:
         """Digests of the sample's rows that a domain holds; else why all may be copies of its rows, or nothing."""

@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Int
 
 from recommender.baseline import RawRows, baseline, raw_features_of
+from recommender.considered import consider
 from recommender.constraints import Constraints, Objection, relaxation
 from recommender.distance import distances
 from recommender.effort import Deadline, Effort
@@ -145,11 +146,14 @@ def recommend(  # noqa: PLR0913 - each says what is asked, or how it is worked o
         screened.folds(2, seed)  # refused before anything is measured
     features = zoo.lens_features(screened, progress=progress)
     history = _history(zoo, sample)
+    limits = constraints or Constraints()
+    considered = consider(sample.modality, features, zoo, limits, history)
     listed = shortlist(
         screened,
         features,
         zoo,
         of=sample,
+        cards=considered.cards,
         history=history,
         keep=keep,
         finalists=None if effort is Effort.THOROUGH else most_finalists(keep),
@@ -160,7 +164,6 @@ def recommend(  # noqa: PLR0913 - each says what is asked, or how it is worked o
         looks=effort is not Effort.QUICK,
         workers=workers,
     )
-    limits = constraints or Constraints()
     settings: dict[str, object] = {
         "keep": keep,
         "max_parameters": limits.max_parameters,
@@ -174,7 +177,8 @@ def recommend(  # noqa: PLR0913 - each says what is asked, or how it is worked o
     name = _id(sample, zoo, settings)
     if sample.is_constant:
         novelty = _novelty(screened, features, zoo, None, listed.domains)
-        return replace(_distances_only(name, sample, listed, settings), novelty=novelty)
+        alone = _distances_only(name, sample, listed, settings)
+        return replace(alone, novelty=novelty, considered=considered.sentence)
     judged = _judged(_Question(sample, zoo, history, until, seed, progress, workers), screened, listed, keep)
     skipped = (*listed.skipped, *judged.failed)
     if not judged.ranked:
@@ -200,9 +204,9 @@ def recommend(  # noqa: PLR0913 - each says what is asked, or how it is worked o
         affordable, _ = _planned(judged, ranked, sample, reference, history, zoo, limits)
         choices = place([replace(choice, recommendation=name) for choice in affordable])
     near = {row.domain: row for row in listed.domains}
-    far = [domain for domain in trained_on(zoo, sample.modality) if domain not in near]
+    far = [domain for domain in trained_on(zoo, sample.modality, considered.cards) if domain not in near]
     near |= distances_to(far, screened, features, zoo, seed=seed)
-    absent, beyond = unprobed(zoo, sample.modality, near, history, limits)
+    absent, beyond = unprobed(zoo, sample.modality, near, history, limits, considered.cards)
     return Recommendation(
         name,
         sample.to_dict(),
@@ -220,6 +224,7 @@ def recommend(  # noqa: PLR0913 - each says what is asked, or how it is worked o
         undone,
         _novelty(screened, features, zoo, choices[0], listed.domains),
         trials,
+        considered.sentence,
     )
 
 
@@ -748,9 +753,7 @@ def _id(sample: Sample, zoo: Zoo, settings: Mapping[str, object]) -> str:
         "sample": sample.digest,
         "test": None if sample.test is None else sample.test.digest,
         "settings": dict(settings),
-        "checkpoints": sorted((c.name, c.digest) for c in zoo.checkpoints(sample.modality)),
-        "domains": sorted(d.name for d in zoo.domains(sample.modality) if zoo.sketch(d.name) is not None),
-        "lens": zoo.lens(sample.modality).digest,
+        **zoo.state(sample.modality),
         "outcomes": sorted(o.id for o in zoo.history()),
         "version": version("transferzoo"),
     }

@@ -1,7 +1,8 @@
 """Everything known of a case, fused: what a strategy scores beside the probe, with an interval and what moves it.
 
 A case is a checkpoint and a strategy on a sample. Its score is predicted in log-odds from an *anchor*: the probe's
-cross-validated score, or of training from random weights that of *no transfer*. What is added to the anchor is a ridge
+cross-validated score, or of training from random weights what probes of its body come to, for rows that are read well
+by any net are learned well too. What is added to the anchor is a ridge
 regression on few named, standardized features, fitted on outcomes of other samples. Three things are kept apart, for
 training treats them differently:
 
@@ -56,6 +57,8 @@ EDGE = 0.01
 """Added to both odds of a score, so that 0 and 1 have log-odds."""
 _PENALTIES = (1.0, 3.0, 10.0, 30.0)
 """Of the ridge on standardized features, in squared residual deviations; that is taken which misses families least."""
+_LEVEL_PENALTIES = (*_PENALTIES, 100.0, 300.0, 1000.0)
+"""Likewise of training from random weights, of which no order is asked: that is taken which misses its level least."""
 _OWN_PENALTIES = (30.0, 10.0, 3.0, 1.0, 0.3, 0.1)
 """Likewise of what a checkpoint has beside its like; that is taken which orders left-out families best, of equals the
 strongest: what orders is not what misses least (LOG.md)."""
@@ -63,6 +66,8 @@ _MOST_RIVALS = 200
 """Cases of a sample that are held against one another at most."""
 EFFECTS = {"checkpoint": 0.2, "body": 0.2, "strategy": 0.5}
 """Deviation of the effects of each kind, as a share of the residuals'."""
+_LEVEL_EFFECTS = (0.1, 0.2, 0.5, 1.0)
+"""Deviation of the effects of bodies on training from random weights, likewise: there they differ most (LOG.md)."""
 _SHARED = 1.0
 """Deviation of what a sample's cases have in common, as a share of the residuals'."""
 _ROWS_HALF = 600
@@ -119,9 +124,10 @@ FEATURES: Mapping[Kind, tuple[str, ...]] = {
         "rows",
         "epochs",
     ),
-    Kind.SCRATCH: ("level", "classes"),
+    Kind.SCRATCH: ("shown",),
 }
-"""What each kind is predicted from: of a head the probe says all but how far probes promise too much (LOG.md)."""
+"""What each kind is predicted from: of a head the probe says all but how far probes promise too much (LOG.md). From
+scratch it counts how many items are shown."""
 OWN = frozenset({"probe", "domain", "hscore", "neighbors"})
 """Features of a checkpoint beside those of the same body."""
 SCALE_FREE = frozenset({"level", "no transfer", "rows", "epochs"})
@@ -211,6 +217,11 @@ def features_of(candidates: Sequence[Standing], no_transfer: float, classes: int
     return features
 
 
+def untrained(features: Mapping[str, float]) -> float:
+    """Where an expectation of a body from random weights starts: what its candidates' probes come to, a mean."""
+    return from_log_odds(features["level"] + features.get("body", 0.0))
+
+
 def _column(values: Sequence[float | None], *, odds: bool) -> Float[np.ndarray, " n"]:
     known = np.array([np.nan if value is None else value for value in values])
     return np.where(np.isfinite(known), log_odds(known), np.nan) if odds else known
@@ -243,7 +254,7 @@ class Case:
     strategy: str
     kind: Kind
     anchor: float
-    """The score that a prediction starts from: the probe's, or *no transfer*'s."""
+    """The score that a prediction starts from: the probe's, or what those of its body come to."""
     features: Mapping[str, float]
     noise: float = 0.0
     """Variance of the score that the rows of either part leave."""
@@ -289,7 +300,9 @@ def case_of(
     if course.epochs:
         more["epochs"] = float(np.log(course.epochs))
     if course.kind is Kind.SCRATCH:
-        more["level"] = float(log_odds(course.anchor))
+        start = float(log_odds(course.anchor))
+        more |= {"level": start, "no transfer": features["no transfer"] + features["level"] - start}
+        more["shown"] = float(np.log(course.rows * max(course.epochs, 1)))
     name = "" if course.kind is Kind.SCRATCH else standing.checkpoint
     of = sample, family or sample, course.strategy, course.kind, course.anchor
     return Case(name, standing.body, *of, more, noise, score, modality)
@@ -408,7 +421,6 @@ class Candidates:
     standings: Mapping[str, Standing]
     """By name."""
     features: Mapping[str, Mapping[str, float]]
-    no_transfer: float
     modality: str
 
     @classmethod
@@ -417,14 +429,14 @@ class Candidates:
     ) -> "Candidates":
         """With the features of each."""
         features = features_of([*standings.values()], no_transfer, classes)
-        return cls(fusion, standings, dict(zip(standings, features, strict=True)), no_transfer, modality)
+        return cls(fusion, standings, dict(zip(standings, features, strict=True)), modality)
 
     def case(self, name: str, strategy: str, kind: Kind, rows: int, epochs: int) -> Case | None:
         """A strategy of a candidate; None of one that is none of these."""
         standing = self.standings.get(name)
         if standing is None:
             return None
-        anchor = self.no_transfer if kind is Kind.SCRATCH else standing.probe
+        anchor = untrained(self.features[name]) if kind is Kind.SCRATCH else standing.probe
         course = Course(strategy, kind, anchor, rows, epochs)
         return case_of(standing, self.features[name], course, modality=self.modality)
 
@@ -564,9 +576,11 @@ class _Design:
         columns[1 : 1 + len(self.names)] = 1 / np.sqrt(of_names)
         return columns
 
-    def unseen(self, case: Case) -> float:
-        """Variance of effects of which nothing is known, as a share of the residuals'."""
-        return sum((EFFECTS[effect[0]] ** 2 for effect in _effects(case) if effect not in self.effects), 0.0)
+    def unseen(self, case: Case, effects: float | None = None) -> float:
+        """Variance of effects of which nothing is known, as a share of the residuals'; ``effects`` as of `scale`."""
+        unknown = [kind for kind, name in _effects(case) if (kind, name) not in self.effects]
+        own = (EFFECTS[kind] if effects is None or kind == "strategy" else effects for kind in unknown)
+        return float(sum(deviation**2 for deviation in own))
 
 
 def _effects(case: Case) -> tuple[tuple[str, str], ...]:
@@ -580,6 +594,8 @@ class _Model:
 
     design: _Design
     scale: Float[np.ndarray, " p"]
+    effects: float | None
+    """Deviation of bodies' effects, where it is not that of `EFFECTS`."""
     weights: Float[np.ndarray, " p"]
     inverse: Float[np.ndarray, "p p"]
     own: float
@@ -609,9 +625,13 @@ class _Model:
                 for own in _OWN_PENALTIES
             }
             own_penalty = min(disorder, key=lambda own: disorder[own])
-        scales = [design.scale(penalty, own_penalty) for penalty in _PENALTIES]
-        tried = [(scale, known.missed(scale)) for scale in scales]
-        scale, (missed, leverage) = min(tried, key=lambda one: known.loss(one[1][0]))
+        level = cases[0].kind is Kind.SCRATCH
+        grid: list[tuple[float, float | None]] = [(penalty, None) for penalty in _PENALTIES]
+        if level:
+            grid = [(penalty, effects) for penalty in _LEVEL_PENALTIES for effects in _LEVEL_EFFECTS]
+        scales = [(design.scale(penalty, own_penalty, effects), effects) for penalty, effects in grid]
+        tried = [(*scale, known.missed(scale[0])) for scale in scales]
+        scale, effects, (missed, leverage) = min(tried, key=lambda one: known.loss(one[2][0], level=level))
         weights, inverse = known.ridge(scale)
         own, common = _spreads(missed, samples, weight, cases)
         stretch = _calibration(cases, missed, leverage, own, common, families, weight)
@@ -619,7 +639,8 @@ class _Model:
         of = {name: np.array([case.features.get(name, np.nan) for case in cases]) for name in BEYOND if name in names}
         share, variance = weight / np.bincount(families, weight)[families], (own**2 + common**2) * wider**2
         beyond = {name: _unknown_slope(values, share, BEYOND[name], variance) for name, values in of.items()}
-        return cls(design, scale, weights, inverse, own * wider, common * wider, wider, len(cases), elsewhere, beyond)
+        spreads = own * wider, common * wider, wider
+        return cls(design, scale, effects, weights, inverse, *spreads, len(cases), elsewhere, beyond)
 
     def expect(self, case: Case) -> Fused:
         row = self.design.rows([case])[0] * self.scale
@@ -630,7 +651,9 @@ class _Model:
             if row[at]:
                 key = {"body": "architecture"}.get(effect[0], effect[0])
                 contributions[key] = contributions.get(key, 0.0) + float(parts[at])
-        unsure = 1 + float(row @ self.inverse @ row) + (0.0 if self.elsewhere else self.design.unseen(case))
+        unsure = (
+            1 + float(row @ self.inverse @ row) + (0.0 if self.elsewhere else self.design.unseen(case, self.effects))
+        )
         apart = (deviation * (case.features.get(name, at) - at) for name, (at, deviation) in self.beyond.items())
         return Fused(
             case.kind,
@@ -695,10 +718,14 @@ class _Known:
                 leverage[fold] = (rows @ inverse * rows).sum(axis=1)
         return missed, leverage
 
-    def loss(self, missed: Float[np.ndarray, " n"]) -> float:
-        """Mean square within samples, every family alike: what the order of a sample's cases suffers from."""
+    def loss(self, missed: Float[np.ndarray, " n"], *, level: bool = False) -> float:
+        """Mean square within samples, every family alike: what the order of a sample's cases suffers from.
+
+        Where the ``level`` is asked for, of all that is missed.
+        """
         total = np.bincount(self.samples, self.weight)
-        off = missed - (np.bincount(self.samples, self.weight * missed) / total)[self.samples]
+        middle = 0.0 if level else (np.bincount(self.samples, self.weight * missed) / total)[self.samples]
+        off = missed - middle
         share = np.bincount(self.families, self.weight)
         return float((np.bincount(self.families, self.weight * off**2) / share).mean())
 
@@ -853,7 +880,7 @@ def _cases(outcomes: Sequence[Outcome]) -> list[Case]:
     Published ones hold raw figures, which stand beside those of the same sample; ours the features as they were.
     """
     plain = [one for one in outcomes if one.task is Task.CLASSIFICATION and one.metric.lowest == 0]
-    published = [one for one in plain if one.origin is Origin.PUBLISHED and "no_transfer" in one.conditions]
+    published = [one for one in plain if one.origin is Origin.PUBLISHED and {"probe", "body"} & {*one.conditions}]
     cases = [case for one in plain if one.origin is Origin.OURS and (case := _own_case(one)) is not None]
     return cases + _published(published)
 
@@ -866,6 +893,9 @@ def _own_case(one: Outcome) -> Case | None:
     features, anchor = basis.get("features"), basis.get("anchor")
     if not isinstance(features, Mapping) or not isinstance(anchor, (int, float)):
         return None
+    kind = kind_of(one.strategy, plan)
+    if kind is Kind.SCRATCH and not {*FEATURES[kind]} <= {*features}:
+        return None
     error = _NOISE if one.standard_error is None else one.standard_error
     return Case(
         str(known.get("checkpoint_digest", one.checkpoint))[:8],
@@ -873,7 +903,7 @@ def _own_case(one: Outcome) -> Case | None:
         one.sample_digest,
         one.sample_digest,
         one.strategy,
-        kind_of(one.strategy, plan),
+        kind,
         float(anchor),
         {str(name): float(value) for name, value in features.items()},
         error**2,
@@ -885,7 +915,8 @@ def _own_case(one: Outcome) -> Case | None:
 def _published(outcomes: Sequence[Outcome]) -> list[Case]:
     """Cases of a table that has a whole sample's figures: each candidate beside the others of the sample.
 
-    What is the same for all rows of a sample (``family``), or of a pair (``body`` and the scores), may stand in one.
+    What is the same for all rows of a sample (``family``), of a draw (``classes``, ``no_transfer``), or of a pair
+    (``body`` and the scores), may stand in one.
     """
     samples: dict[str, list[Outcome]] = {}
     for one in sorted(outcomes, key=lambda row: (-row.rows_train, row.strategy, row.id)):
@@ -896,6 +927,7 @@ def _published(outcomes: Sequence[Outcome]) -> list[Case]:
         merged: dict[str, dict[str, object]] = {}
         for one in rows:
             merged[_key(one)] = {**one.conditions, **merged.get(_key(one), {})}
+        elsewhere: dict[str, Mapping[str, float]] = {}
         for drawn in dict.fromkeys(_drawn(one) for one in rows):
             bout = [one for one in rows if _drawn(one) == drawn]
             standings = {
@@ -903,11 +935,16 @@ def _published(outcomes: Sequence[Outcome]) -> list[Case]:
                 for one in reversed(bout)
                 if isinstance(one.conditions.get("probe"), float)
             }
-            raw = _float(bout[0].conditions["no_transfer"])
-            classes = int(_float(bout[0].conditions.get("classes", 2.0)))
-            features = dict(zip(standings, features_of([*standings.values()], raw, classes), strict=True))
+            known = {name: value for one in bout for name, value in one.conditions.items()}
+            if "no_transfer" not in known:
+                continue
+            of = _float(known["no_transfer"]), int(_float(known.get("classes", 2.0)))
+            features = dict(zip(standings, features_of([*standings.values()], *of), strict=True))
+            bodies = {standing.body: features[name] for name, standing in standings.items()}
+            elsewhere = bodies | elsewhere
             heads = {_key(one): _float(one.conditions["head"]) for one in bout if "head" in one.conditions}
-            cases = (_published_case(one, family, standings, features, heads.get(_key(one))) for one in bout)
+            known_of = standings, features, elsewhere | bodies
+            cases = (_published_case(one, family, *known_of, heads.get(_key(one))) for one in bout)
             cases_of_table += [case for case in cases if case is not None]
     return cases_of_table
 
@@ -926,14 +963,17 @@ def _published_case(
     family: str,
     standings: Mapping[str, Standing],
     features: Mapping[str, Mapping[str, float]],
+    bodies: Mapping[str, Mapping[str, float]],
     head: float | None,
 ) -> Case | None:
     known, kind, key = one.conditions, kind_of(one.strategy), _key(one)
-    raw = _float(known["no_transfer"])
     rows, tested = max(one.rows_train, 1), max(one.rows_test, 1)
     if kind is Kind.SCRATCH:
-        anchor, standing = raw, Standing("", str(known.get("body", "")), raw)
-        beside: Mapping[str, float] = {"classes": float(np.log(_float(known.get("classes", 2.0))))}
+        body = str(known.get("body", ""))
+        if body not in bodies:
+            return None
+        beside = bodies[body]
+        anchor, standing = untrained(beside), Standing("", body, untrained(beside))
     elif key in standings and isinstance(known.get("probe"), float):
         anchor, standing, beside = _float(known["probe"]), standings[key], features[key]
     else:

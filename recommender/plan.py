@@ -20,13 +20,13 @@ from zlib import crc32
 
 import numpy as np
 from jaxtyping import Float
+from scipy.special import ndtr
 
 from recommender.constraints import Constraints, Objection
 from recommender.contributions import contribution_words
 from recommender.fusion import Candidates, Kind, covered_range, kind_of
 from recommender.history import PRIOR_OUTCOMES, PROBE_SPREAD, Correction, History
 from recommender.results import (
-    BASELINE_SPREAD,
     Baseline,
     Basis,
     Choice,
@@ -49,7 +49,16 @@ from registry.modalities import modalities
 from registry.plugins import warn_of_plugin
 from registry.sample import Sample
 
-__all__ = ["ADAPTED", "OFFERED", "choose_affordable", "choose_plan", "controlled", "plan_unprobed", "set_by_hand"]
+__all__ = [
+    "ADAPTED",
+    "OFFERED",
+    "UNSURE",
+    "choose_affordable",
+    "choose_plan",
+    "controlled",
+    "plan_unprobed",
+    "set_by_hand",
+]
 
 OFFERED = ("linear-probe", "lp-ft")
 """Strategies considered unless one is asked for, cheapest first; after them those that plug-ins bring."""
@@ -74,6 +83,11 @@ SPECIALIZED = 1.5
 ADAPTED, ADAPTED_PAIRS = 0.017, 8
 """What going on with pretraining, on items without labels, added to LP-FT in the mean of so many trainings (LOG.md)."""
 
+UNSURE = 0.5
+"""How far towards the low end of its interval training from random weights is weighed at: nothing known before a
+training foretells where it wins, and the best of several guesses is too often the least sure (LOG.md)."""
+_MAY_WIN = 0.25
+"""Chance that it scores more than what is advised, from which that is told."""
 _RUNNERS_UP = 2
 """Strategies that were passed over and are named."""
 _MORE = (2, 4, 8, 16)
@@ -199,7 +213,8 @@ def _best(offers: Sequence[Choice], setting: "_Setting") -> Choice:
 
 def _net(offer: Choice, setting: "_Setting") -> float:
     """The score that strategies of a checkpoint are compared by, less what its cost is worth."""
-    return _beside(offer, setting) - price(offer.plan, setting.evidence.blocks, setting.evidence.rows)
+    unsure = UNSURE * (offer.expected.mean - offer.expected.low) if offer.plan.from_scratch else 0.0
+    return _beside(offer, setting) - unsure - price(offer.plan, setting.evidence.blocks, setting.evidence.rows)
 
 
 def _beside(offer: Choice, setting: "_Setting") -> float:
@@ -244,7 +259,26 @@ def _instead(best: Choice, others: Sequence[Choice], apart: Sequence[float], set
         times = passes(other.plan, blocks, rows) / passes(best.plan, blocks, rows)
         gain = metric.difference(by)
         reasons.append(f"{other.plan.strategy} is expected {gain} from there, for {times:.1f} times the passes")
-    return (*reasons, *([] if best.plan.from_scratch else [_would_change(best, others, setting)]))
+    if best.plan.from_scratch:
+        return tuple(reasons)
+    return (*reasons, *_may_win(best, others), _would_change(best, others, setting))
+
+
+def _may_win(best: Choice, others: Sequence[Choice]) -> tuple[str, ...]:
+    """That training from random weights may score more, where its chance of that is worth a word."""
+    for other in others:
+        if not other.plan.from_scratch:
+            continue
+        e, ours = other.expected, best.expected
+        apart = np.hypot(e.high - e.low, ours.high - ours.low) / (2 * Z)
+        chance = float(ndtr((e.mean - ours.mean) / apart))
+        if chance >= _MAY_WIN:
+            expected = f"{e.metric.words(e.mean)} ({e.metric.words(e.low)} to {e.metric.words(e.high)})"
+            return (
+                f"the same net from random weights has a chance of {chance:.0%} to score more, expected {expected}, "
+                "which nothing known before a training decides: `--controls` holds the run against it",
+            )
+    return ()
 
 
 def _would_change(best: Choice, others: Sequence[Choice], setting: "_Setting") -> str:
@@ -380,7 +414,7 @@ def _choice(planned: Plan, setting: _Setting) -> Choice:
     if guess.basis is not None:
         expected = Expected(guess.metric, guess.mean, *covered_range(guess.mean, guess.deviation))
     floored = bool(planned.stages) and planned.head == "logistic" and not earlier
-    gain = _gain(guess, prior, ranked, setting.reference, scratch=planned.from_scratch)
+    gain = _gain(guess, prior, ranked, setting.reference)
     if floored:
         gain = replace(gain, low=max(gain.low, min(gain.mean, _head_gain(planned, setting).low)))
     if gain.low <= 0:
@@ -418,8 +452,7 @@ def _draws(planned: Plan, guess: "_Guess", prior: "_Guess", ranked: Ranked) -> F
     wider, rows = guess.deviation / prior.deviation, ranked.draws - ranked.expected.mean
     named = f"{ranked.checkpoint.name} {planned.strategy}"
     own = np.random.default_rng(crc32(named.encode())).standard_normal(len(_COMMON))[: len(rows)]
-    sampled = 0.0 if planned.from_scratch else rows
-    return np.asarray(guess.mean + wider * (sampled + guess.training * _COMMON[: len(rows)] + guess.own * own))
+    return np.asarray(guess.mean + wider * (rows + guess.training * _COMMON[: len(rows)] + guess.own * own))
 
 
 @dataclass(frozen=True)
@@ -525,26 +558,25 @@ def _fused(planned: Plan, setting: _Setting) -> _Guess | None:
     if expectation is None:
         return None
     case, fused = expectation
-    of = setting.reference.expected if kind is Kind.SCRATCH else probe
-    anchor = setting.reference.plain if kind is Kind.SCRATCH else _read_score(planned, evidence, of.mean)
+    anchor = case.anchor if kind is Kind.SCRATCH else _read_score(planned, evidence, probe.mean)
     mean = fused.score(anchor)
-    reach = max(of.high - of.mean, of.mean - of.low) / Z
-    beside = BASELINE_SPREAD if kind is Kind.SCRATCH else PROBE_SPREAD
-    sampling = float(np.sqrt(max(reach**2 - beside**2, 0.0)))
+    reach = max(probe.high - probe.mean, probe.mean - probe.low) / Z
+    sampling = float(np.sqrt(max(reach**2 - PROBE_SPREAD**2, 0.0)))
     deviation, own, common = fused.deviation(mean, sampling)
     points = fused.points(anchor)
     basis = Basis(case.anchor, case.body, case.features, points, fused.cases, fused.elsewhere, fused.usual)
-    return _Guess(probe.metric, mean, deviation, common, _fused_words(basis, kind, anchor, mean, of), own, basis)
+    why = _fused_words(basis, kind, anchor, mean, probe.metric)
+    return _Guess(probe.metric, mean, deviation, common, why, own, basis)
 
 
-def _fused_words(basis: Basis, kind: Kind, anchor: float, mean: float, of: Expected) -> tuple[str, ...]:
+def _fused_words(basis: Basis, kind: Kind, anchor: float, mean: float, metric: Metric) -> tuple[str, ...]:
     """What moves the expectation away from where it starts, with its points."""
-    start = "a model on the plainest raw features" if kind is Kind.SCRATCH else "its probe"
+    start = "a probe of such a net" if kind is Kind.SCRATCH else "its probe"
     moves = (
         "; ".join(contribution_words(basis.contributions, basis.features, basis.usual)) or "nothing moves it by much"
     )
     words: tuple[str, ...] = (
-        f"expected is {of.metric.words(mean)} where {start} stands at {of.metric.words(anchor)}, by "
+        f"expected is {metric.words(mean)} where {start} stands at {metric.words(anchor)}, by "
         f"{basis.outcomes:,} outcomes of other samples (in points: {moves})",
     )
     if basis.elsewhere:
@@ -609,11 +641,10 @@ def _thought(strategy: str, ours: str, prior: _Guess, setting: _Setting) -> _Gue
         return _Guess(probe.metric, probe.mean, max((probe.high - probe.low) / (2 * Z), _LEAST), 0.0, ())
 
 
-def _gain(guess: _Guess, prior: _Guess, ranked: Ranked, reference: Baseline, *, scratch: bool = False) -> Expected:
-    """Expected minus no transfer, paired: the probe's rows are the baseline's, scratch starts from the plain one."""
+def _gain(guess: _Guess, prior: _Guess, ranked: Ranked, reference: Baseline) -> Expected:
+    """Expected minus no transfer, paired: the probe's rows are the baseline's."""
     mean = guess.mean - reference.expected.mean
-    plain = reference.plain == reference.expected.mean
-    paired = 0.0 if scratch and plain else (ranked.gain.high - ranked.gain.low) / (2 * Z)
+    paired = (ranked.gain.high - ranked.gain.low) / (2 * Z)
     reach = Z * float(np.sqrt(paired**2 + guess.training**2 + guess.own**2)) * guess.deviation / prior.deviation
     return Expected(guess.metric, mean, mean - reach, mean + reach)
 

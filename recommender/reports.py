@@ -65,6 +65,8 @@ def html_report(advice: Json, reproduction: Mapping[str, str]) -> str:
     if advice["domains"]:
         parts.append(_section("Distance to source domains", svg(distance_chart(advice["domains"]))))
     parts.append(_section("Health of the sample", _list(sample["health"]["warnings"]) or "<p>Nothing amiss.</p>"))
+    if considered := advice.get("considered"):
+        parts.append(_section("Considered", f"<p>{_text(considered)}</p>"))
     if advice["skipped"]:
         parts.append(_section("Left out", _list(f"{row['checkpoint']}: {row['reason']}" for row in advice["skipped"])))
     for name, code in reproduction.items():

@@ -905,6 +905,8 @@ class Recommendation(Record):
     """The rows that are least like the source domain; None where no domain has a sketch."""
     trials: tuple[Trial, ...] = ()
     """What the finalists' trainings added on a part of the rows; none but with effort *thorough*."""
+    considered: str = ""
+    """Where the registry holds more checkpoints than advice reads, which of them it is about, in a sentence."""
 
     @property
     def best(self) -> Choice:
@@ -932,6 +934,7 @@ class Recommendation(Record):
         lines = [self.verdict.sentence]
         if self.shift is not None and self.shift.detected:
             lines.append(self.shift.sentence)
+        lines += [self.considered] if self.considered else []
         for place, choice in enumerate(self.choices, start=1):
             e = choice.expected
             lines.append(f"{place}. {choice.checkpoint.name}, {choice.plan.strategy}: {e.metric} {e.words}")
@@ -968,6 +971,7 @@ class Recommendation(Record):
             undone=self.undone,
             trials=self.trials,
             novelty=self.novelty,
+            considered=self.considered,
         )
 
 
@@ -991,6 +995,7 @@ class RecommendationForm:
     undone: tuple[Skipped, ...] = ()
     novelty: Novelty | None = None
     trials: tuple[Trial, ...] = ()
+    considered: str = ""
     schema: int = 1
 
 

@@ -42,6 +42,8 @@ __all__ = [
 ROOM = 3
 """The sketch search keeps this many times the domains asked for, at least `LEAST`, for the exact distance."""
 LEAST = 10
+_MOST_PAIRED = 200
+"""Domains whose distances to one another are measured: 20,000 pairs."""
 MOST_SEEN = 2
 """Checkpoints that have seen rows of the sample which are shown beside the others."""
 
@@ -67,6 +69,7 @@ def shortlist(  # noqa: PLR0913 - each says what is looked at, or how
     zoo: Zoo,
     *,
     of: Sample | None = None,
+    cards: Sequence[Checkpoint] | None = None,
     history: History | None = None,
     keep: int = 5,
     finalists: int | None = None,
@@ -81,16 +84,19 @@ def shortlist(  # noqa: PLR0913 - each says what is looked at, or how
 
     Where they race and ``finalists`` are stated, no more than these are chosen.
 
+    ``cards`` are those to choose among, else all of the modality.
+
     ``sample`` is what is probed, ``features`` the lens's of it; ``of`` is the whole of which it is part. What has seen
     rows does not race, for it would flatter itself; of these, the most accurate at their source are kept.
 
     All others race (`recommender.race`), those first of which most is to be hoped (see `_hope`). Without ``looks`` the
     first of these are taken as they come.
     """
-    allowed, skipped, against = _filter(zoo, sample, constraints or Constraints())
+    among = zoo.checkpoints(sample.modality) if cards is None else cards
+    allowed, skipped, against = _filter(among, zoo, sample, constraints or Constraints())
     measured = measure_domains(sample, features, zoo, keep=keep, seed=seed, progress=progress)
     distance_of = {row.domain: row for row in measured}
-    exposures = Exposures(of or sample, sample, features, zoo)
+    exposures = Exposures(of or sample, sample, features, zoo, allowed)
     candidates = []
     for card in allowed:
         declared = exposures.declared(card)
@@ -198,14 +204,17 @@ def measure_distance(
 
 
 def _filter(
-    zoo: Zoo, sample: Sample, constraints: Constraints
+    cards: Sequence[Checkpoint], zoo: Zoo, sample: Sample, constraints: Constraints
 ) -> tuple[list[Checkpoint], list[Skipped], dict[str, tuple[Objection, ...]]]:
     """What the constraints allow, and what speaks against each of the others."""
     allowed, skipped, against = [], [], {}
-    for checkpoint in zoo.checkpoints(sample.modality):
+    licenses = zoo.licenses_once()
+    for checkpoint in cards:
         if checkpoint.locator is not None and not zoo.here(checkpoint):
             continue  # it is known, and not here: `recommender.unprobed` shows it
-        objections = constraints.objections(checkpoint, zoo) or _too_slow(zoo, checkpoint, sample, constraints)
+        objections = constraints.objections(checkpoint, zoo, licenses) or _too_slow(
+            zoo, checkpoint, sample, constraints
+        )
         if objections:
             skipped.append(Skipped(checkpoint.name, objections[0].reason))
             against[checkpoint.name] = objections
@@ -263,9 +272,12 @@ def _own_score(checkpoint: Checkpoint) -> float:
 
 
 def _pair_distances(zoo: Zoo, sample: Sample) -> np.ndarray:
-    """Squared mean-embedding distances (the sketch's MMD²) between all of the registry's sketched domains."""
-    sketches = [sketch for domain in zoo.domains(sample.modality) if (sketch := zoo.sketch(domain.name)) is not None]
-    return np.array([float(((a.embedding - b.embedding) ** 2).sum()) for a, b in combinations(sketches, 2)])
+    """Squared mean-embedding distances (the sketch's MMD²) between the registry's sketched domains.
+
+    Of more than `_MOST_PAIRED` domains so many stand for all, the oldest, the newest and evenly between.
+    """
+    embeddings = zoo.embeddings(sample.modality, _MOST_PAIRED)
+    return np.array([float(((a - b) ** 2).sum()) for a, b in combinations(embeddings, 2)])
 
 
 def _percentile(value: float, pairs: np.ndarray) -> float | None:

@@ -13,7 +13,7 @@ import numpy as np
 from recommender.constraints import Constraints
 from recommender.history import History
 from recommender.results import Choice, DomainDistance, Expected, Published, Rival, Skipped, Unprobed, UnprobedForm
-from registry.cards import Checkpoint, Origin
+from registry.cards import Checkpoint, Origin, Wanted
 from registry.listings import Listing
 from registry.zoo import Zoo
 
@@ -28,12 +28,17 @@ def unprobed(
     distances: Mapping[str, DomainDistance],
     history: History,
     constraints: Constraints,
+    cards: Sequence[Checkpoint] | None = None,
 ) -> tuple[tuple[Unprobed, ...], tuple[Skipped, ...]]:
-    """What is not here and within the constraints, best first; and why the rest is not."""
+    """What is not here and within the constraints, best first; and why the rest is not.
+
+    ``cards`` are those to look among, beside listings; else all of the modality.
+    """
+    licenses = zoo.licenses_once()
     rows: list[Unprobed] = []
     left: list[Skipped] = []
-    for card in _absent(zoo, modality):
-        objection = constraints.objection(card, zoo)
+    for card in _absent(zoo, modality, cards):
+        objection = constraints.objection(card, zoo, licenses)
         if objection is None:
             rows.append(_row(card, distances, history))
         else:
@@ -42,10 +47,10 @@ def unprobed(
     return tuple(rows), tuple(left)
 
 
-def trained_on(zoo: Zoo, modality: str) -> tuple[str, ...]:
-    """The domains that checkpoints which are not here were trained on, by name."""
-    named = {domain for card in _absent(zoo, modality) for domain in _data(card)}
-    return tuple(domain.name for domain in zoo.domains(modality) if domain.name in named)
+def trained_on(zoo: Zoo, modality: str, cards: Sequence[Checkpoint] | None = None) -> tuple[str, ...]:
+    """The domains that checkpoints which are not here were trained on, by name; of ``cards``, else of all."""
+    named = {domain for card in _absent(zoo, modality, cards) for domain in _data(card)}
+    return tuple(domain.name for domain in zoo.domains_named(sorted(named)) if domain.modality == modality)
 
 
 def within_budget(rows: Iterable[AnyRow], disk: int | None, most: int) -> tuple[AnyRow, ...]:
@@ -66,9 +71,11 @@ def within_budget(rows: Iterable[AnyRow], disk: int | None, most: int) -> tuple[
 def rivals(zoo: Zoo, modality: str, constraints: Constraints, choices: Sequence[Choice]) -> tuple[Rival, ...]:
     """What a fixed preset would take, and the most downloaded checkpoint that fits; beside no transfer."""
     expected = {choice.checkpoint.name: choice.expected for choice in reversed(choices)}
-    here = {card.name for card in zoo.checkpoints(modality) if zoo.here(card)}
+    listings = zoo.listings(modality)
+    named = zoo.checkpoints_where(Wanted(modality, names=tuple(listing.name for listing in listings)))
+    here = {card.name for card in named if zoo.here(card)}
     rows: list[Rival] = []
-    for listing in zoo.listings(modality):
+    for listing in listings:
         for preset in listing.facts.get("preset", ()):
             why = constraints.objection(listing, zoo)
             limits_text = "whatever the data are" if why is None else f"whatever the data are; out here: {why}"
@@ -81,31 +88,33 @@ def rivals(zoo: Zoo, modality: str, constraints: Constraints, choices: Sequence[
                     limits_text,
                 )
             )
-    return (*rows, _most_downloaded(zoo, modality, constraints, expected, here))
+    return (*rows, _most_downloaded(zoo, modality, constraints, expected))
 
 
-def _most_downloaded(
-    zoo: Zoo, modality: str, constraints: Constraints, expected: Mapping[str, Expected], here: set[str]
-) -> Rival:
+def _most_downloaded(zoo: Zoo, modality: str, constraints: Constraints, expected: Mapping[str, Expected]) -> Rival:
     counts: dict[str, int] = {}
-    stated = zoo.downloads()
-    cards: list[Checkpoint | Listing] = [*zoo.checkpoints(modality), *zoo.listings(modality)]
+    stated, licenses = zoo.downloads(), zoo.licenses_once()
+    registered = zoo.checkpoints_where(Wanted(modality, hubs=tuple(stated)))
+    cards: list[Checkpoint | Listing] = [*registered, *zoo.listings(modality)]
     for card in cards:
         count = _downloads(card, stated)
-        if count is not None and constraints.objection(card, zoo) is None:
+        if count is not None and constraints.objection(card, zoo, licenses) is None:
             counts[card.name] = count
+    known = zoo.checkpoint_count(Wanted(modality)) + len(zoo.listings(modality))
     if not counts:
-        why = f"how often any of the {len(cards)} known ones was downloaded is not known here"
+        why = f"how often any of the {known} known ones was downloaded is not known here"
         return Rival("most downloaded", None, False, None, why)
-    unknown = sum(_downloads(card, stated) is None for card in cards)
+    unknown = known - sum(_downloads(card, stated) is not None for card in cards)
     more = f"; of {unknown} others they are not known here" if unknown else ""
     name = min(counts, key=lambda one: (-counts[one], one))
-    return Rival("most downloaded", name, name in here, expected.get(name), f"{counts[name]:,} downloads{more}")
+    here = any(zoo.here(card) for card in zoo.checkpoints_where(Wanted(modality, names=(name,))))
+    return Rival("most downloaded", name, here, expected.get(name), f"{counts[name]:,} downloads{more}")
 
 
-def _absent(zoo: Zoo, modality: str) -> tuple[Checkpoint | Listing, ...]:
+def _absent(zoo: Zoo, modality: str, cards: Sequence[Checkpoint] | None) -> tuple[Checkpoint | Listing, ...]:
     """Registered checkpoints of a hub whose weights are not here, and listings that none is registered of."""
-    registered = [card for card in zoo.checkpoints(modality) if card.locator is not None and not zoo.here(card)]
+    among = zoo.checkpoints(modality) if cards is None else cards
+    registered = [card for card in among if card.locator is not None and not zoo.here(card)]
     return (*registered, *zoo.unregistered(modality))
 
 

@@ -29,7 +29,7 @@ __all__ = [
     "Origin",
     "Outcome",
     "Task",
-    "declared_domain",
+    "Wanted",
     "limit_of",
 ]
 
@@ -214,6 +214,23 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """Conditions on a checkpoint that the database judges without reading its card; None asks for nothing."""
+
+    modality: str | None = None
+    most_parameters: int | None = None
+    licenses: tuple[str, ...] | None = None
+    """As cards write them."""
+    exclude: tuple[str, ...] = ()
+    names: tuple[str, ...] | None = None
+    domains: tuple[str, ...] | None = None
+    hubs: tuple[str, ...] | None = None
+    from_hub: bool | None = None
+    unsketched_in: str | None = None
+    """The digest of a lens: what was trained on no domain that has a sketch in it."""
+
+
+@dataclass(frozen=True)
 class Domain:
     """A source of data; its sketch is kept apart, one for each lens."""
 
@@ -364,22 +381,31 @@ class AuditRow(Record):
     status: int
 
 
-def declared_domain(checkpoint: Checkpoint, domains: Sequence[Domain]) -> Domain | None:
-    """The domain that a card without one declares in words: the longest name, title or alias in its source's text.
+class DeclaredDomains:
+    """Domains that cards may declare in words: by the longest name, title or alias in the text of their source.
 
     Words are compared whole, blind to case, punctuation and to whether a number is written together with its name.
     """
-    if checkpoint.domain is not None:
-        return None
-    text = _words(checkpoint.source)
-    matches = [
-        (len(phrase), domain.name, domain)
-        for domain in domains
-        if domain.modality == checkpoint.modality
-        for phrase in _phrases(domain)
-        if _holds_phrase(text, phrase)
-    ]
-    return max(matches, key=lambda match: match[:2])[2] if matches else None
+
+    def __init__(self, domains: Sequence[Domain]) -> None:
+        self._phrases: dict[str, list[tuple[list[str], Domain]]] = {}
+        """By their first word."""
+        for domain in domains:
+            for phrase in _phrases(domain):
+                self._phrases.setdefault(phrase[0], []).append((phrase, domain))
+
+    def of(self, checkpoint: Checkpoint) -> Domain | None:
+        """The domain that a card without one declares."""
+        if checkpoint.domain is not None:
+            return None
+        text = _words(checkpoint.source)
+        matches = [
+            (len(phrase), domain.name, domain)
+            for word in dict.fromkeys(text)
+            for phrase, domain in self._phrases.get(word, ())
+            if domain.modality == checkpoint.modality and _holds_phrase(text, phrase)
+        ]
+        return max(matches, key=lambda match: match[:2])[2] if matches else None
 
 
 def _phrases(domain: Domain) -> list[list[str]]:

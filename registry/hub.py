@@ -249,6 +249,11 @@ class Hub:
         """The folder of the cache in which a repository's files at a commit lie, there or not."""
         return self.cache / f"{self.kind}s--{hub.replace('/', '--')}" / "snapshots" / commit
 
+    def fetched(self) -> tuple[str, ...]:
+        """Ids of the repositories of which the cache holds something."""
+        folders = self.cache.glob(f"{self.kind}s--*--*")
+        return tuple(sorted(folder.name.split("--", 1)[1].replace("--", "/", 1) for folder in folders))
+
     def parts(self, hub: str, commit: str, files: Sequence[HubFile]) -> tuple[Path, ...]:
         """What is there of files that were not fetched to their end."""
         blobs = self.snapshot(hub, commit).parents[1] / "blobs"

@@ -1,8 +1,9 @@
 """Under which licenses a checkpoint stands: its weights, what they were trained from, and what on."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
-from registry.cards import UNKNOWN_LICENSE, Checkpoint, Domain, Origin, declared_domain
+from registry.cards import UNKNOWN_LICENSE, Checkpoint, DeclaredDomains, Domain, Origin
 from registry.licenses import Licenses, spdx
 from registry.listings import Listing
 
@@ -17,9 +18,15 @@ class Licensing:
         listing: Callable[[str], Listing | None],
         checkpoints: Callable[..., tuple[Checkpoint, ...]],
         domains: Callable[..., tuple[Domain, ...]],
+        declared: Callable[[str], DeclaredDomains],
     ) -> None:
-        """Ask for a listing by name, for the checkpoints of a ``name``, and for domains by modality or ``names``."""
+        """Ask for a listing by name, checkpoints of a ``name``, domains of ``names``, and what a modality's declare."""
         self._listing, self._checkpoints, self._domains = listing, checkpoints, domains
+        self._declared = declared
+
+    def once(self) -> "Licensing":
+        """The same for many cards, of which nothing is read twice."""
+        return Licensing(cache(self._listing), cache(self._checkpoints), cache(self._domains), cache(self._declared))
 
     def of(self, card: Checkpoint | Listing) -> Licenses:
         """The licenses of its weights, of what it was trained from and of what it was trained on, kept apart.
@@ -31,13 +38,13 @@ class Licensing:
             base = [license for hub in card.base for license in self._of_weights(hub) or (UNKNOWN_LICENSE,)]
             data = self._of_data(card.data) or (UNKNOWN_LICENSE,)
             return Licenses(card.licenses, tuple(dict.fromkeys(base)), data)
-        declared = declared_domain(card, self._domains(card.modality))
+        declared = self._declared(card.modality).of(card)
         named = (*card.lineage, *(() if declared is None else (declared.name,)))
         base = [license for name in card.lineage for license in self._of_weights(name)]
         data = self._of_data((*named, *(() if card.domain is None else (card.domain,))))
         if card.locator is None:
             return Licenses((card.license,), tuple(dict.fromkeys(base)), data)
-        known = {one.name for one in self._domains(names=sorted(set(card.lineage)))}
+        known = {one.name for one in self._domains(names=tuple(sorted(set(card.lineage))))}
         ancestors = [name for name in card.lineage if name not in known]
         base = [license for name in ancestors for license in self._of_weights(name) or (UNKNOWN_LICENSE,)]
         listing = self._listing(card.locator.hub)
@@ -53,5 +60,5 @@ class Licensing:
 
     def _of_data(self, names: Sequence[str]) -> tuple[str, ...]:
         """The licenses of published domains."""
-        domains = self._domains(names=sorted(set(names)))
+        domains = self._domains(names=tuple(sorted(set(names))))
         return tuple(dict.fromkeys(one.license for one in domains if one.origin is Origin.PUBLISHED))

@@ -23,7 +23,6 @@ from registry.cards import (
     HubState,
     Locator,
     Origin,
-    declared_domain,
 )
 from registry.documents import Plain, read_text
 from registry.errors import (
@@ -274,7 +273,7 @@ def _judged(zoo: Zoo, hub: Hub, remote: Remote, name: str, license: str | None, 
     kind = _dtype_stated(folder)
     if kind and kind not in dtypes:
         zoo.remark(f"{card.name}: its config states {kind}, its weights are {card.measured['dtype']}")
-    domain = declared_domain(card, zoo.domains(card.modality))
+    domain = zoo.declared_domains(card.modality).of(card)
     lineage = (*bases, *(() if domain is None else (domain.name,)))
     return replace(card, domain=None if domain is None else domain.name, lineage=lineage)
 

@@ -20,7 +20,7 @@ is made of (`registry.catalogs`, `registry.damages`, `registry.domain_search`) m
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
@@ -30,7 +30,10 @@ from shutil import rmtree
 from types import TracebackType
 from typing import Any
 
-from registry.cards import Checkpoint, Domain, Keepable, Origin, Outcome
+import numpy as np
+from jaxtyping import Float32
+
+from registry.cards import Checkpoint, DeclaredDomains, Domain, Keepable, Origin, Outcome, Wanted
 from registry.catalogs import Catalogs
 from registry.damages import quarantine_row, what_is_lost
 from registry.domain_search import DomainSearch
@@ -68,6 +71,8 @@ from registry.store import Damage, Entries, Store, damaged_rows
 __all__ = ["Zoo", "labelled_digests"]
 
 _SKETCHED_ROWS = 2000
+_MOST_DECLARED = 1000
+"""Domains among which cards are searched for what they declare in words."""
 
 
 class Zoo:
@@ -83,7 +88,7 @@ class Zoo:
         self._encoders = OpenNets()
         self._domains = DomainSearch(store, home, self._note)
         self.encodings = Encodings(home, self.checkpoint, self.encoder, self._note)
-        self._licensing = Licensing(self.listing, store.checkpoints, store.domains)
+        self._licensing = Licensing(self.listing, store.checkpoints, store.domains, self.declared_domains)
 
     @classmethod
     def open(
@@ -185,6 +190,32 @@ class Zoo:
         """All checkpoints, or one modality's, by name."""
         return self._placed(self.store.checkpoints(modality))
 
+    def checkpoint_count(self, wanted: Wanted) -> int:
+        """How many checkpoints there are of which that is true; no card is read."""
+        return self.store.checkpoint_count(wanted)
+
+    def checkpoints_where(
+        self, wanted: Wanted, *, most: int | None = None, each: int | None = None
+    ) -> tuple[Checkpoint, ...]:
+        """The checkpoints of which that is true, the largest first; of a domain at most ``each``.
+
+        No card is read but those that are given.
+        """
+        return self._placed(self.store.checkpoints_where(wanted, most=most, each=each))
+
+    def stated_licenses(self, modality: str | None = None) -> tuple[str, ...]:
+        """Every license that a checkpoint here states for its weights, as it is written; no card is read."""
+        return self.store.stated_licenses(modality)
+
+    def state(self, modality: str) -> dict[str, object]:
+        """What advice on a modality depends on, but outcomes: checkpoints, domains that have a sketch, and the lens."""
+        lens = self.lens(modality)
+        return {
+            "checkpoints": sorted(self.store.checkpoint_digests(modality)),
+            "domains": sorted(self.store.sketched_domains(lens.digest)),
+            "lens": lens.digest,
+        }
+
     def checkpoints_after(self, name: str, most: int, *, modality: str | None = None) -> tuple[Checkpoint, ...]:
         """The first checkpoints whose names come after one, by name: no more is read than is given."""
         return self._placed(self.store.checkpoints_after(name, most, modality))
@@ -215,6 +246,15 @@ class Zoo:
     def domains(self, modality: str | None = None) -> tuple[Domain, ...]:
         """All domains, or one modality's, by name."""
         return self.store.domains(modality)
+
+    def domains_named(self, names: Sequence[str]) -> tuple[Domain, ...]:
+        """The domains of these names, as far as there are such, by name."""
+        return self.store.domains(names=names)
+
+    def declared_domains(self, modality: str) -> DeclaredDomains:
+        """The domains that cards of a modality may declare in words: all, or of very many the catalog's alone."""
+        many = self.store.domain_count(modality) > _MOST_DECLARED
+        return DeclaredDomains(self.store.domains(modality, bundled=True if many else None))
 
     def domain(self, name: str) -> Domain:
         """The domain of that name.
@@ -252,9 +292,12 @@ class Zoo:
 
     def unregistered(self, modality: str | None = None) -> tuple[Listing, ...]:
         """Listings that no registered checkpoint comes from, nor has the name of."""
-        cards = self.store.checkpoints(modality)
+        listings = self.listings(modality)
+        known = tuple({name for one in listings for name in (one.name, one.hub, *one.aliases)})
+        wanted = (Wanted(modality, names=known), Wanted(modality, hubs=known))
+        cards = [card for one in wanted for card in self.store.checkpoints_where(one)]
         taken = {card.name for card in cards} | {card.locator.hub for card in cards if card.locator is not None}
-        return tuple(one for one in self.listings(modality) if taken.isdisjoint({one.name, one.hub, *one.aliases}))
+        return tuple(one for one in listings if taken.isdisjoint({one.name, one.hub, *one.aliases}))
 
     def listing_of(self, card: Checkpoint) -> Listing | None:
         """What public sources say of a checkpoint that came from a hub, with what was counted on it; else None."""
@@ -308,6 +351,10 @@ class Zoo:
         """The licenses of its weights, of what it was trained from and of what it was trained on, kept apart."""
         return self._licensing.of(card)
 
+    def licenses_once(self) -> Callable[[Checkpoint | Listing], Licenses]:
+        """`licenses` for many cards: what they refer to is read once."""
+        return self._licensing.once().of
+
     def lens(self, modality: str) -> Lens:
         """What all samples and domains of a modality are seen through.
 
@@ -329,6 +376,13 @@ class Zoo:
                 return None
             raise
         return self.store.sketch(domain, lens.digest)
+
+    def embeddings(self, modality: str, most: int) -> tuple[Float32[np.ndarray, " e"], ...]:
+        """The embeddings of a modality's domains; of more than ``most`` the oldest, the newest, and evenly between."""
+        numbers = self.store.sketch_numbers(self.lens(modality).digest)
+        if len(numbers) > most:
+            numbers = numbers[np.linspace(0, len(numbers) - 1, most).round().astype(int)]
+        return tuple(self.store.embeddings(numbers.tolist()).values())
 
     def encoder(self, checkpoint: str, *, progress: Progress = silent) -> Encoder:
         """A checkpoint, opened.

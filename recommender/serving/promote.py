@@ -74,7 +74,7 @@ def promote(run: RunFolder, name: str, zoo: Zoo, *, progress: Progress = silent)
 
 def _promoted(run: RunFolder, result: Mapping[str, Any], name: str, zoo: Zoo, progress: Progress) -> Promoted:
     """The name is held."""
-    if any(card.name == name for card in zoo.checkpoints()):
+    if name in zoo:
         raise AlreadyThere("checkpoint", name)
     _require_learned(run, result)
     domain = _domain(result, zoo)

@@ -11,7 +11,7 @@ import numpy as np
 import sqlalchemy as sa
 from jaxtyping import Float32, Int64
 
-from registry.cards import FIRST_MODALITY, Checkpoint, Domain, Keepable, Metric, Origin, Outcome, Task
+from registry.cards import FIRST_MODALITY, Checkpoint, Domain, Keepable, Metric, Origin, Outcome, Task, Wanted
 from registry.errors import AlreadyThere, RegistryCorrupt, UnusableName
 from registry.forms import from_json
 from registry.sketch import RowKeys, Sketch
@@ -20,7 +20,7 @@ from registry.store.access import Access
 from registry.store.database import Database
 from registry.store.integrity import damage_of, sealed
 from registry.store.jobs import Jobs
-from registry.store.schema import Card, Row, equal_to, is_utf8, json_text, key_of, mappings, now, raw
+from registry.store.schema import Card, Row, chosen_by, equal_to, is_utf8, json_text, key_of, mappings, now, raw
 
 _AT_ONCE = 500
 """Keys that one query names."""
@@ -73,11 +73,65 @@ class Store:
             self.database.require_no_damage(schema.checkpoints, name)
         return tuple(from_json(Checkpoint, card) for card in cards)
 
-    def domains(self, modality: str | None = None, *, names: Sequence[str] | None = None) -> tuple[Domain, ...]:
-        """All domains, or one modality's, or those of these names, by name; damaged ones are left out."""
+    def checkpoint_count(self, wanted: Wanted) -> int:
+        """How many checkpoints there are of which that is true."""
+        counted = sa.select(sa.func.count()).select_from(schema.checkpoints).where(*_conditions(wanted))
+        return int(self.database.run(lambda c: c.scalar(counted)) or 0)
+
+    def checkpoints_where(
+        self, wanted: Wanted, *, most: int | None = None, each: int | None = None
+    ) -> tuple[Checkpoint, ...]:
+        """The checkpoints of which that is true, the largest first; of a domain at most ``each``; no damaged ones."""
+        table = schema.checkpoints
+        largest = (table.c.parameters.desc(), table.c.name)
+        chosen = raw(table).where(*_conditions(wanted)).order_by(*largest).limit(most)
+        if each is not None:
+            place = sa.func.row_number().over(partition_by=table.c.domain, order_by=largest).label("place")
+            placed = sa.select(table.c.name, place).where(*_conditions(wanted)).subquery()
+            first = sa.select(placed.c.name).where(placed.c.place <= each)
+            chosen = raw(table).where(table.c.name.in_(first)).order_by(*largest).limit(most)
+        rows = self.database.run(partial(mappings, wanted=chosen))
+        sound = (json.loads(row["card"]) for row in rows if self.database.sound(table, row) is not None)
+        return tuple(from_json(Checkpoint, card) for card in sound)
+
+    def checkpoint_digests(self, modality: str) -> tuple[tuple[str, str], ...]:
+        """Name and digest of every checkpoint of a modality."""
+        wanted = raw(schema.checkpoints, "name", "digest").where(*equal_to(schema.checkpoints, modality=modality))
+        return self.database.run(lambda c: tuple((str(name), str(digest)) for name, digest in c.execute(wanted)))
+
+    def stated_licenses(self, modality: str | None = None) -> tuple[str, ...]:
+        """Every license that a checkpoint states for its weights; one that is too long to be chosen by is empty."""
+        wanted = equal_to(schema.checkpoints, modality=modality)
+        stated = raw(schema.checkpoints, "license").where(*wanted).distinct()
+        return tuple(sorted(str(license) for license in self.database.run(lambda c: c.scalars(stated).all())))
+
+    def domain_count(self, modality: str | None = None) -> int:
+        """How many domains there are."""
+        counted = sa.select(sa.func.count()).select_from(schema.domains)
+        return int(
+            self.database.run(lambda c: c.scalar(counted.where(*equal_to(schema.domains, modality=modality)))) or 0
+        )
+
+    def domains(
+        self,
+        modality: str | None = None,
+        *,
+        names: Sequence[str] | None = None,
+        bundled: bool | None = None,
+    ) -> tuple[Domain, ...]:
+        """All domains, or one modality's, the catalog's, or those of these names, by name; no damaged ones."""
+        if names is not None and len(names) > _AT_ONCE:
+            parts = (names[start : start + _AT_ONCE] for start in range(0, len(names), _AT_ONCE))
+            read = (one for part in parts for one in self.domains(modality, names=part, bundled=bundled))
+            return tuple(sorted(read, key=lambda domain: domain.name))
         named = [] if names is None else [schema.domains.c.name.in_(names)]
-        wanted = equal_to(schema.domains, modality=modality) + named
+        wanted = equal_to(schema.domains, modality=modality, bundled=bundled) + named
         return tuple(_domain(card) for card in self._cards(schema.domains, wanted))
+
+    def sketched_domains(self, lens: str) -> tuple[str, ...]:
+        """Names of the domains that have a sketch in that lens."""
+        wanted = raw(schema.sketches, "domain").where(schema.sketches.c.lens == lens)
+        return tuple(str(name) for name in self.database.run(lambda c: c.scalars(wanted).all()))
 
     def outcomes(self, *, checkpoint: str | None = None, sample_digest: str | None = None) -> tuple[Outcome, ...]:
         """All outcomes, or those of a checkpoint or a sample, by id; damaged ones are left out."""
@@ -289,6 +343,27 @@ class Store:
         return self.database.run(read)
 
 
+def _conditions(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
+    """What is wanted as conditions of SQL; a license that is too long to be chosen by is never refused."""
+    c = schema.checkpoints.c
+    conditions = equal_to(schema.checkpoints, modality=wanted.modality)
+    if wanted.most_parameters is not None:
+        conditions.append(c.parameters <= wanted.most_parameters)
+    if wanted.licenses is not None:
+        conditions.append(c.license.in_(["", *wanted.licenses]))
+    if wanted.exclude:
+        conditions.append(c.name.not_in(wanted.exclude))
+    for column, among in ((c.name, wanted.names), (c.domain, wanted.domains), (c.hub, wanted.hubs)):
+        if among is not None:
+            conditions.append(column.in_(among))
+    if wanted.from_hub is not None:
+        conditions.append(c.hub != "" if wanted.from_hub else c.hub == "")
+    if wanted.unsketched_in is not None:
+        sketch = schema.sketches.c
+        conditions.append(~sa.exists().where(sketch.domain == c.domain, sketch.lens == wanted.unsketched_in))
+    return conditions
+
+
 def _undone(form: Mapping[str, object]) -> Sequence[object]:
     undone = form.get("undone")
     return undone if isinstance(undone, Sequence) else ()
@@ -351,7 +426,8 @@ def _same(left: Mapping[str, object], right: Mapping[str, object]) -> bool:
 def card_row(table: sa.Table, card: Card, bundled: bool) -> dict[str, object]:
     """A card as a row of its table, with its seal."""
     body = _plain(card)
-    return sealed(table, {c.name: body.get(c.name) for c in table.c} | {"bundled": bundled, "card": json_text(body)})
+    row = {c.name: body.get(c.name) for c in table.c} | {"bundled": bundled, "card": json_text(body)}
+    return sealed(table, row | (chosen_by(body) if table is schema.checkpoints else {}))
 
 
 def sketch_row(sketch: Sketch) -> dict[str, object]:

@@ -50,6 +50,8 @@ def seal_of(table: sa.Table, row: Mapping[str, object]) -> str:
     """SHA-256 over the row's content, column by column, each with its length."""
     total = sha256()
     sealed = schema.LASTING if table is schema.jobs else {c.name for c in table.c} - {"seal"} - counted_columns(table)
+    if table is schema.checkpoints:
+        sealed -= schema.CHOSEN_BY
     for column in sorted(sealed):
         value = bool(row[column]) if isinstance(table.c[column].type, sa.Boolean) else row[column]
         content = bytes(value) if isinstance(value, bytes | memoryview) else _bytes(str(value))
@@ -88,6 +90,10 @@ def _misread(table: sa.Table, row: Row) -> str:
                 return f"has a {name} that is no JSON object"
         except (ValueError, RecursionError):
             return f"has a {name} that is no JSON"
+    if table is schema.checkpoints and any(
+        row[name] != value for name, value in schema.chosen_by(json.loads(row["card"])).items()
+    ):
+        return "is chosen by what its card does not say"
     if table is schema.jobs and (row["state"] not in set(JobState) or not _is_moment(row["heartbeat"])):
         return "has no known state or time"
     if table is schema.points and not math.isfinite(row["value"]):

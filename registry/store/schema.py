@@ -13,6 +13,10 @@ Card = Checkpoint | Domain | Outcome
 Row = Mapping[Any, Any]
 JSON_COLUMNS = {"card", "body", "spec", "result"}
 """Columns that hold a JSON object."""
+CHOSEN_BY = {"domain", "hub", "license", "parameters"}
+"""Of a checkpoint, what its card says too, in columns by which the database chooses; its seal is the card's."""
+_LONGEST_CHOICE = 200
+"""Longer text is not chosen by: its column is empty, and a reader of the card decides."""
 LASTING = {"id", "key", "kind", "spec", "created", "lane"}
 """Of a job, what stays as it is while it is carried out: that is sealed."""
 metadata = sa.MetaData()
@@ -28,6 +32,11 @@ def _card_table(name: str, key: str, *columns: str) -> sa.Table:
 
 
 checkpoints = _card_table("checkpoints", "name", "modality", "digest")
+for _column in ("domain", "license", "hub"):
+    checkpoints.append_column(sa.Column(_column, sa.Text, nullable=False, server_default=""))
+checkpoints.append_column(sa.Column("parameters", sa.BigInteger, nullable=False, server_default="0"))
+sa.Index("checkpoints_by_domain", *(checkpoints.c[name] for name in ("modality", "domain", "parameters", "license")))
+sa.Index("checkpoints_by_hub", checkpoints.c.hub)
 domains = _card_table("domains", "name", "modality", "family")
 outcomes = _card_table("outcomes", "id", "checkpoint", "sample_digest", "created")
 for _table in (checkpoints, domains):
@@ -74,6 +83,7 @@ jobs = sa.Table(
     *(sa.Column(name, sa.Text, nullable=False, server_default="") for name in ("home", "owner")),
     sa.Column("tries", sa.Integer, nullable=False, server_default="0"),
 )
+sa.Index("jobs_by_owner", jobs.c.owner, jobs.c.state)
 points = sa.Table(
     "points",
     metadata,
@@ -114,6 +124,21 @@ answers = sa.Table(
 )
 CONTENT = (checkpoints, domains, sketches, outcomes, recommendations, rows, jobs, points, api_keys, audit, answers)
 """All that a user would miss; those that others refer to come first."""
+
+
+def chosen_by(card: Mapping[str, Any]) -> dict[str, str | int]:
+    """The columns of a checkpoint by which the database chooses, as its card has them."""
+    locator, parameters = card.get("locator"), card.get("parameters")
+    texts = {
+        "domain": card.get("domain"),
+        "license": card.get("license"),
+        "hub": locator.get("hub") if isinstance(locator, Mapping) else None,
+    }
+    short = {
+        name: text if isinstance(text, str) and len(text) <= _LONGEST_CHOICE else "" for name, text in texts.items()
+    }
+    whole = parameters if isinstance(parameters, int) else 0
+    return {**short, "parameters": min(max(whole, 0), 2**63 - 1)}
 
 
 def now() -> str:

@@ -1,6 +1,7 @@
 """How far one PostgreSQL and one index reach: pages of filtered checkpoint cards, and the nearest of many domains.
 
     python -m tests.benchmarks.growth [--checkpoints 10000000] [--domains 1000000] [--queries 200] [--database URL]
+    python -m tests.benchmarks.growth --advice [--checkpoints 100000] [--domains 0]
 
 A fresh database is filled by COPY with synthetic cards, each a bundled checkpoint's under another name, and with
 domains whose embeddings are mixtures of the catalog's (`tests.benchmarks.domains`); every row has its seal, as it would
@@ -25,10 +26,14 @@ import psycopg
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
+from recommender.constraints import Constraints
+from recommender.effort import Effort
+from recommender.flow import recommend
 from registry.cards import Checkpoint, Domain
 from registry.catalog import read_catalog
 from registry.features import Features
 from registry.home import catalog_folder
+from registry.sample import Sample
 from registry.sketch import Sketch
 from registry.store import schema
 from registry.store.cards import card_row, sketch_row
@@ -40,6 +45,8 @@ AT_ONCE = 20_000
 PAGE = 20
 NEAREST = 10
 FILTERED = 20
+ADVISED = 120
+"""Rows."""
 LINES = 200
 """Lines that are sent at once."""
 
@@ -55,6 +62,8 @@ def main() -> None:
         with psycopg.connect(plain, autocommit=True) as raw:
             report_cards(opened(), raw, options.checkpoints, options.queries)
             report_domains(opened, raw, options.domains, options.queries)
+            if options.advice:
+                report_advice(opened())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print_row("this process's largest memory", f"{peak:.1f} GiB; load {os.getloadavg()[0]:.1f}")
 
@@ -107,6 +116,21 @@ def report_domains(opened: Callable[[], Zoo], raw: psycopg.Connection, count: in
         print_row(f"the same of the family {family}", filtered)
 
 
+def report_advice(zoo: Zoo) -> None:
+    """Quick advice among all of these on few rows, whose nets are small: with what must be encoded, then again."""
+    pixels = np.random.default_rng(0).integers(0, 256, (ADVISED, 24, 24, 3), dtype=np.uint8)
+    labels = np.arange(ADVISED) % 2
+    pixels[labels == 1, :, :8] //= 2
+    sample = Sample.from_arrays(pixels, labels, name="noise")
+    limits = {"": Constraints(), " of one license": Constraints(licenses=("MIT",))}
+    for what, constraints in limits.items():
+        for when in ("first", "again"):
+            began, own = time.perf_counter(), time.process_time()
+            advice = recommend(sample, zoo, constraints=constraints, effort=Effort.QUICK)
+            took = f"{time.perf_counter() - began:.1f} s, {time.process_time() - own:.1f} of this process's own"
+            print_row(f"advice{what}, {when}", f"{took}; {len(advice.skipped):,} skipped")
+
+
 def _name(number: int) -> str:
     return f"synthetic-{number:08d}"
 
@@ -125,7 +149,8 @@ class _Pattern:
         """A card's, whose name others of the same length take the place of."""
         table, name = (schema.checkpoints, _name(0)) if isinstance(card, Checkpoint) else (schema.domains, card.name)
         row = card_row(table, replace(card, name=name), bundled=False)
-        parts = [(column, str(row[column]).encode()) for column in sorted(row) if column != "seal"]
+        sealed = set(row) - {"seal"} - (schema.CHOSEN_BY if table is schema.checkpoints else set())
+        parts = [(column, str(row[column]).encode()) for column in sorted(row) if column in sealed]
         content = b"".join(f"{column}:{len(part)}:".encode() + part for column, part in parts)
         assert sha256(content).hexdigest() == row["seal"]
         texts = [_escaped(str(value)) for column, value in row.items() if column != "seal"]
@@ -203,6 +228,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--checkpoints", type=int, default=10_000_000)
     parser.add_argument("--domains", type=int, default=1_000_000)
     parser.add_argument("--queries", type=int, default=200)
+    parser.add_argument("--advice", action="store_true", help="advise among them, too")
     parser.add_argument("--database", default="", help="URL of a database that is kept")
     return parser.parse_args()
 

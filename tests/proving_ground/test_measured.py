@@ -67,5 +67,11 @@ def test_the_table_is_small_and_states_of_every_training_what_was_known_before(n
     assert path.stat().st_size <= MOST_BYTES
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert all(row["no_transfer"] and row["score"] for row in rows)
+    assert all(row["score"] for row in rows)
+    draws = {(row["sample_name"], row.get("draw"), row["rows_train"]) for row in rows}
+    assert draws == {
+        (row["sample_name"], row.get("draw"), row["rows_train"])
+        for row in rows
+        if row["no_transfer"] and row["classes"]
+    }
     assert all(row["probe"] for row in rows if row["strategy"] != "scratch")

@@ -13,7 +13,7 @@ from recommender.flow import evaluate, recommend
 from recommender.probe import transferability
 from recommender.rank import place
 from recommender.results import Candidate, Expected, Exposure
-from registry.cards import Checkpoint, Domain, Metric, Origin, Outcome, Task, declared_domain
+from registry.cards import Checkpoint, DeclaredDomains, Domain, Metric, Origin, Outcome, Task
 from registry.features import Encoded, Features
 from registry.sample import Sample
 from registry.sketch import RowKeys
@@ -148,7 +148,7 @@ def an_outcome(sample, checkpoint, score, *, strategy, **other):
     )
 
 
-@pytest.mark.parametrize("strategy", ["linear-probe", "lp-ft"])
+@pytest.mark.parametrize("strategy", ["linear-probe", pytest.param("lp-ft", marks=pytest.mark.slow)])
 def test_a_recorded_miss_lowers_every_strategy_of_its_checkpoint_and_stands_in_the_json(zoo, sample, strategy):
     before = {name: evaluate(sample, zoo, "remembers", name) for name in ("linear-probe", "lp-ft")}
     zoo.record(an_outcome(sample, "remembers", 0.6, strategy=strategy))
@@ -208,9 +208,9 @@ DOMAINS = (
 )
 def test_a_source_in_words_is_matched_to_the_domain_that_it_names(source, domain, tmp_path):
     card = Checkpoint("net", "image", "Net", tmp_path, "0" * 64, 1, 8, source=source)
-    result = declared_domain(card, DOMAINS)
+    result = DeclaredDomains(DOMAINS).of(card)
     assert (result.name if result is not None else None) == domain
-    assert declared_domain(replace(card, domain="mnist"), DOMAINS) is None
+    assert DeclaredDomains(DOMAINS).of(replace(card, domain="mnist")) is None
 
 
 def test_a_source_in_words_counts_for_what_was_seen(zoo, sample, tmp_path):

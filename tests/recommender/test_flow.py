@@ -248,7 +248,7 @@ def of_another_task(rows, task):
     return Sample.from_arrays(images, records if task == "multi-label" else values, name="told")
 
 
-@pytest.mark.parametrize("task", ["multi-label", "regression"])
+@pytest.mark.parametrize("task", ["multi-label", pytest.param("regression", marks=pytest.mark.slow)])
 def test_other_tasks_are_advised_too_and_twice_the_same(tmp_path, task):
     zoo, sample = two_readers(tmp_path), of_another_task(120, task)
     advice = recommend(sample, zoo, keep=3)

@@ -262,6 +262,39 @@ def test_rows_of_another_draw_have_their_own_probes_heads_and_rivals():
     assert again.body == "small"
 
 
+def test_from_scratch_an_expectation_starts_from_what_probes_of_the_body_come_to():
+    standings = {"a": Standing("a", "one", 0.6), "b": Standing("b", "one", 0.8), "c": Standing("c", "other", 0.9)}
+    candidates = Candidates.beside(Fusion(()), standings, 0.4, 4, "image")
+    few, many = (candidates.case("a", "scratch", Kind.SCRATCH, 100, epochs) for epochs in (5, 20))
+    assert few.anchor == many.anchor == candidates.case("b", "scratch", Kind.SCRATCH, 100, 5).anchor
+    assert float(log_odds(few.anchor)) == pytest.approx(np.mean(log_odds(np.array([0.6, 0.8]))))
+    assert candidates.case("c", "scratch", Kind.SCRATCH, 100, 5).anchor == pytest.approx(0.9)
+    assert many.features["shown"] - few.features["shown"] == pytest.approx(np.log(4))
+
+
+def test_a_scratch_run_of_a_draw_that_no_net_was_probed_on_starts_from_the_probes_of_another():
+    known = {"body": "small", "family": "f", "classes": 4.0, "no_transfer": 0.4}
+    probed = published("a", {**known, "probe": 0.7})
+    bare = replace(
+        published("random", {"body": "small", "draw": 1.0, "epochs": 20.0, "no_transfer": 0.5}), strategy="scratch"
+    )
+    stranger = replace(published("random", {"body": "other", "draw": 1.0, "epochs": 20.0}), strategy="scratch")
+    _, case = Fusion.of([probed, bare, stranger]).cases
+    assert (case.kind, case.anchor) == (Kind.SCRATCH, pytest.approx(0.7))
+
+
+def test_of_a_run_from_scratch_that_was_expected_from_other_figures_nothing_is_learned():
+    plan = {"from_scratch": True, "stages": ("one",)}
+    features = {"level": 0.5, "classes": 1.0, "shown": 9.0}
+
+    def ours(features):
+        conditions = {"plan": plan, "basis": {"features": features, "anchor": 0.6, "body": "net"}}
+        return replace(published("a", {}), strategy="scratch", origin=Origin.OURS, conditions=conditions)
+
+    assert len(Fusion.of([ours(features)]).cases) == 1
+    assert not Fusion.of([ours({"level": 0.5, "classes": 1.0})]).cases
+
+
 def published(name, conditions):
     of = ("lp-ft", "digest", "sample", Task.CLASSIFICATION, Metric.ACCURACY, 0.8, None, 600, 1000, 1.0)
     return Outcome(str(conditions), name, *of, Origin.PUBLISHED, "", conditions={"weights": name, **conditions})

@@ -3,7 +3,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from recommender.fusion import Candidates, Course, Fusion, Kind, Standing, case_of, features_of
+from recommender.fusion import (
+    Candidates,
+    Course,
+    Fusion,
+    Kind,
+    Standing,
+    case_of,
+    features_of,
+    from_log_odds,
+    log_odds,
+)
 from recommender.history import History
 from recommender.plan import ADAPTED, choose_plan, controlled, set_by_hand
 from recommender.results import Expected, Plan, Stage
@@ -181,8 +191,12 @@ def test_to_go_on_with_pretraining_is_advised_where_many_items_have_no_labels():
     assert strategies_advised == ["lp-ft", "domain-adaptive"]
 
 
-def added_before(gain):
-    """Outcomes of a net whose heads score more than its probes promised, and trainings by a gain more than those."""
+def added_before(gain, bare=None):
+    """Outcomes of a net whose heads score more than its probes promised, and trainings by a gain more than those.
+
+    From scratch it scores as much more than the probes, a sample like the other but for a luck in log-odds, as ``bare``
+    says; without it nothing is known of that.
+    """
     random, cases = np.random.default_rng(0), []
     for sample in range(30):
         standing = Standing(CHECKPOINT.digest[:8], "net-0.40M@64", 0.6 + 0.3 * random.random())
@@ -194,6 +208,11 @@ def added_before(gain):
             course = Course(strategy, kind, standing.probe, 600, 20 if kind is Kind.TRAINING else 0)
             case = case_of(standing, beside, course, sample=f"s{sample}", modality="image", score=score)
             cases.append(replace(case, head=None if kind is Kind.HEAD else standing.probe + 0.05))
+        if bare is not None:
+            gained, luck = bare
+            score = from_log_odds(float(log_odds(standing.probe)) + gained + luck * random.normal())
+            course = Course("scratch", Kind.SCRATCH, standing.probe, 600, 20)
+            cases.append(case_of(standing, beside, course, sample=f"s{sample}", modality="image", score=score))
     return Fusion(cases)
 
 
@@ -207,3 +226,17 @@ def test_of_the_strategies_of_a_net_that_is_advised_which_was_better_on_the_same
     assert choice.plan.strategy == strategy
     (other,) = (row for row in choice.passed_over if row.strategy in {"lp-ft", "linear-probe"})
     assert choice.expected.mean - other.mean == pytest.approx(abs(gain), abs=0.015)
+
+
+@pytest.mark.parametrize(
+    ("bare", "strategy", "told"),
+    [((1.5, 0.1), "scratch", False), ((0.9, 1.5), "lp-ft", True), ((-1.5, 0.1), "lp-ft", False)],
+)
+def test_from_scratch_is_advised_where_it_is_surely_better_and_told_where_it_may_be(bare, strategy, told):
+    pictures, labels = colored(90)
+    sample, known = Sample.from_arrays(pictures, labels, name="colors"), evidence()
+    standings = {CHECKPOINT.name: Standing(CHECKPOINT.digest[:8], "net-0.40M@64", 0.8)}
+    fused = Candidates.beside(added_before(0.03, bare), standings, 0.4, 5, "image")
+    choice = choose_plan(known.ranked, sample, known.baseline, History(()), fused=fused)
+    assert choice.plan.strategy == strategy
+    assert any("the same net from random weights" in reason for reason in choice.because) == told

@@ -17,10 +17,11 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from registry.cards import Claim, HubFile, HubState, Locator, Scope
+from registry.cards import Claim, HubFile, HubState, Locator, Scope, Wanted
 from registry.errors import AlreadyThere, DiskFull, HomeUnusable, RegistryBusy, RegistryCorrupt, RegistryNewer
 from registry.sketch import RowKeys, sketch_of
 from registry.store import Database, Entries, Store, damaged_rows, migrations, quarantine, schema
+from registry.store.cards import card_row
 from tests.registry.fakes import Advice, a_checkpoint, a_domain, a_lens, an_outcome, cloud
 
 
@@ -309,6 +310,71 @@ def test_a_database_of_every_earlier_version_is_brought_to_the_newest(place, rev
     assert Store.open(place).rows("dark") == keys
 
 
+def test_cards_that_were_there_before_are_chosen_by_what_they_say(place, card):
+    engine = sa.create_engine(place if isinstance(place, str) else f"sqlite:///{place}")
+    config = Config()
+    config.set_main_option("script_location", "registry.store:migrations")
+    remote = replace(card, name="remote", locator=Locator("org/net", "main", "ab" * 20), license="MIT", parameters=7)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0009_pages")
+        old = sa.Table("checkpoints", sa.MetaData(), autoload_with=connection)
+        for one in (replace(card, domain="dark"), remote, replace(card, name="torn")):
+            row = card_row(schema.checkpoints, one, bundled=False)
+            kept = {name: value for name, value in row.items() if name in old.c}
+            kept |= {"card": "{"} if one.name == "torn" else {}
+            connection.execute(sa.insert(old).values(kept))
+    engine.dispose()
+    store = Store.open(place)
+    assert [one.name for one in store.checkpoints()] == [card.name, "remote"]
+    assert store.checkpoints_where(Wanted(hubs=("org/net",), licenses=("MIT",), most_parameters=7)) == (remote,)
+    assert [one.name for one in store.checkpoints_where(Wanted(domains=("dark",)))] == [card.name]
+
+
+def test_checkpoints_are_chosen_in_the_database(store, card):
+    lens = a_lens()
+    long = "see " + "x" * 300
+    cards = (
+        replace(card, name="a", parameters=10, domain="dark", license="MIT"),
+        replace(card, name="b", parameters=30, domain="dark", license="GPL-3.0"),
+        replace(card, name="c", parameters=20, license=long),
+        replace(card, name="d", parameters=20, domain="gray", locator=Locator("org/net", "main", "ab" * 20)),
+        replace(card, name="e", modality="text", domain="dark"),
+    )
+    domains = (a_domain("dark"), a_domain("gray"))
+    store.write(Entries(cards, domains, (sketch_of("dark", cloud(40), lens),)))
+
+    def names(most=None, each=None, **wanted):
+        wanted = Wanted("image", **wanted)
+        chosen = [one.name for one in store.checkpoints_where(wanted, most=most, each=each)]
+        if most is each is None:
+            assert store.checkpoint_count(wanted) == len(chosen)
+        return "".join(chosen)
+
+    assert names() == "bcda"
+    assert names(most=2) == "bc"
+    assert names(each=1) == "bcd"
+    assert names(most_parameters=20) == "cda"
+    assert names(licenses=("MIT",)) == "ca"
+    assert names(exclude=("b", "d")) == "ca"
+    assert names(names=("a", "e")) == "a"
+    assert names(domains=("dark",)) == "ba"
+    assert (names(from_hub=True), names(from_hub=False), names(hubs=("org/net",))) == ("d", "bca", "d")
+    assert names(unsketched_in=lens.digest) == "cd"
+    assert store.stated_licenses("image") == ("", "GPL-3.0", "MIT", "unknown")
+    assert store.sketched_domains(lens.digest) == ("dark",)
+    store.renew(replace(cards[0], license="Apache-2.0", parameters=99))
+    assert names(licenses=("Apache-2.0",), domains=("dark",)) == "a"
+    assert names() == "abcd"
+
+
+def test_a_column_to_choose_by_that_is_not_what_the_card_says_is_damage(store, card):
+    store.write(Entries(checkpoints=(card,)))
+    edit_anywhere(store, "UPDATE checkpoints SET parameters = 1")
+    assert store.checkpoints() == ()
+    assert [damage.why for damage in damaged_rows(store.database)] == ["is chosen by what its card does not say"]
+
+
 def test_the_newest_migration_is_the_one_that_opening_looks_for():
     config = Config()
     config.set_main_option("script_location", "registry.store:migrations")
@@ -343,7 +409,13 @@ def test_a_locked_database_is_waited_for_and_then_named(tmp_path):
     assert len(impatient.domains()) == 1
 
 
-@pytest.mark.parametrize("table", schema.CONTENT, ids=lambda table: table.name)
+@pytest.mark.parametrize(
+    "table",
+    [
+        pytest.param(table, id=table.name, marks=[] if table is schema.checkpoints else pytest.mark.slow)
+        for table in schema.CONTENT
+    ],
+)
 def test_whatever_lies_in_a_column_the_row_is_named_and_all_others_are_read(file, card, table):
     lens = a_lens()
     two = tuple(sketch_of(name, cloud(40), lens) for name in ("dark", "gray"))

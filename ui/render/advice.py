@@ -43,6 +43,7 @@ def advice_report(advice: Json, *, explain: bool = False) -> RenderableType:
     choices, skipped = advice["choices"], advice["skipped"]
     doubts = _suspects(advice.get("suspects"), most=SUSPECTS if explain else 1)
     judged = [_podium(advice["verdict"]), *_shift(advice.get("shift")), *_undone(advice.get("undone", ())), *doubts]
+    judged += [Text(considered, "dim")] if (considered := advice.get("considered")) else []
     parts: list[RenderableType] = [*judged, Text()]
     if not choices:
         parts.append(_distances(advice["domains"]))

@@ -499,6 +499,8 @@ def _reasons(advice: Json, place: int) -> None:
             ],
             "Other strategies",
         )
+    if considered := advice.get("considered"):
+        st.caption(literal(considered))
     if advice["skipped"]:
         with st.expander(f"Skipped ({len(advice['skipped'])})"):
             skipped = [f"{row['checkpoint']}: {row['reason']}" for row in advice["skipped"]]

@@ -17,6 +17,7 @@ REVISIONS = (
     "0007_access",
     "0008_team",
     "0009_pages",
+    "0010_chosen_by",
 )
 """Every revision this version knows, oldest first."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from recommender.fusion import Case, Fusion, Kind, covered_range
+from recommender.plan import UNSURE
 from recommender.strategies.cost import PRICE
 from registry.catalog import read_catalog
 from registry.home import catalog_folder
@@ -102,6 +103,8 @@ def advised(design: Sequence[Cell], collected: Iterable[Expectation], setting: S
         if not _is_of(case, setting):
             continue
         score = one.mean if one.head is None or one.added is None else one.head + one.added
+        if case.kind is Kind.SCRATCH:
+            score -= UNSURE * (one.mean - one.low)
         net = score - PRICE * float(np.log2(1.0 if case.kind is Kind.HEAD else passes))
         if case.kind is Kind.SCRATCH:
             scratch[case.body, case.sample] = net

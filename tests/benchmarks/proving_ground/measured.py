@@ -8,7 +8,8 @@ were drawn later. *No transfer*, on the plainest raw features, is cross-validate
 yet, for earlier draws cannot be repeated on every set; the nearness is the share of the registry's own domain pairs
 that lie farther apart. `head` is what a head on the same block and rows scored on the same test part; where a recipe
 was tried on rows of which no probe was cross-validated, it stands for the probe too. Where the table would be too
-large, a training gives way to a longer one of the same pair and rows.
+large, a training gives way to a longer one of the same pair and rows. With ``--keep`` the table's rows stay
+as they are, and what it has not comes to them.
 """
 
 import argparse
@@ -67,7 +68,9 @@ COLUMNS = (
 )
 MOST_BYTES = 100_000
 """Of the table: where it would be larger, trainings give way to longer ones of the same pair and rows."""
-_OF_SAMPLE, _OF_PAIR, _OF_ROWS = ("family",), ("body", "neighbors", "hscore", "nearer"), ("head",)
+_OF_SAMPLE, _OF_DRAW = ("family",), ("classes", "no_transfer")
+_SHARES = ("probe", "neighbors", "hscore", "nearer", "no_transfer", "head", "score")
+_OF_PAIR, _OF_ROWS = ("body", "neighbors", "hscore", "nearer"), ("head",)
 Row = Mapping[str, object]
 Rows = tuple[str, int, int]
 """A target, most rows and a seed."""
@@ -174,18 +177,19 @@ def _row(  # noqa: PLR0917 - a row has as many parts
 
 
 def _once(rows: Iterable[Row]) -> Iterator[Row]:
-    """The rows, in which what is the same for all of a sample, a pair or its rows stands in the first of them alone."""
+    """The rows, in which what is the same for a sample, a draw of it, a pair or its rows stands in the first alone."""
     stated: set[tuple[object, ...]] = set()
     for row in rows:
         empty: set[str] = set()
-        of_pair = "sample_name", "weights"
+        of_pair, bare = ("sample_name", "weights"), row["strategy"] == "scratch"
         for columns, of in (
             (_OF_SAMPLE, ("sample_name",)),
-            (_OF_PAIR, (*of_pair, *(["strategy"] if row["strategy"] == "scratch" else []))),
+            (_OF_DRAW, ("sample_name", "draw", "rows_train")),
+            (_OF_PAIR, (*of_pair, *(["strategy"] if bare else []))),
             (_OF_ROWS, (*of_pair, "draw", "rows_train")),
         ):
-            key = (columns, *(row[name] for name in of))
-            if key in stated and row["strategy"] != "scratch":
+            key = (columns, *(str(row[name]) for name in of))
+            if key in stated and not (bare and columns == _OF_PAIR):
                 empty |= {*columns}
             if any(row[name] != "" for name in columns):
                 stated.add(key)
@@ -213,18 +217,32 @@ def _written(rows: Sequence[Row], own: Mapping[str, str]) -> str:
     return text.getvalue()
 
 
+def _cell(row: Row) -> tuple[str, ...]:
+    """What a row was trained on, and for how long."""
+    return tuple(str(row[name]) for name in ("weights", "sample_name", "strategy", "draw", "rows_train", "epochs")) + (
+        (str(row["body"]),) if row["strategy"] == "scratch" else ()
+    )
+
+
+def _rows_at(path: Path) -> list[Row]:
+    """The rows of a table, its shares as short as they are written now."""
+    with path.open(newline="") as file:
+        rows = [{**dict.fromkeys(COLUMNS, ""), **row} for row in csv.DictReader(file)]
+    return [{name: _short(float(of)) if of and name in _SHARES else of for name, of in row.items()} for row in rows]
+
+
 def _facts_of(path: Path, sizes: Mapping[Rows, int]) -> dict[Rows, tuple[int, float]]:
     """What a table has of these rows already; ``sizes`` are how many they came to."""
     if not path.exists():
         return {}
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = _rows_at(path)
     known = {
-        (row["sample_name"], int(row["rows_train"]), int(row.get("draw") or 0)): (
-            int(row["classes"]),
-            float(row["no_transfer"]),
+        (str(row["sample_name"]), int(str(row["rows_train"])), int(str(row["draw"] or 0))): (
+            int(str(row["classes"])),
+            float(str(row["no_transfer"])),
         )
         for row in rows
+        if row["no_transfer"]
     }
     came_to = {of: (of[0], count, of[2]) for of, count in sizes.items()}
     return {of: known[rows] for of, rows in came_to.items() if rows in known}
@@ -280,6 +298,7 @@ def main() -> None:
     parser.add_argument("--teachers", type=Path, default=Path(".cache/teachers"), help="real text checkpoints")
     parser.add_argument("--cache", type=Path, default=Path(".cache/proving"))
     parser.add_argument("--strategies", nargs="+", help="these alone")
+    parser.add_argument("--keep", action="store_true", help="the table's own rows as they are, to which others come")
     requested = parser.parse_args()
     ground, folder = GROUNDS[requested.modality], HERE / requested.modality
     data = sets_of(ground, requested.data, requested.shared)
@@ -310,7 +329,10 @@ def main() -> None:
     scores, bodies = read_scores(folder / "scores.csv"), _bodies(design, bench)
     rows = rows_of(design, results, scores, tried, facts, bodies, pairs, ground)
     kept = (row for row in rows if requested.strategies is None or row["strategy"] in requested.strategies)
-    table = sorted(kept, key=lambda row: row["strategy"] != "linear-probe")
+    before = _rows_at(path) if requested.keep else []
+    there = {_cell(row) for row in before}
+    table = [*before, *sorted(kept, key=lambda row: row["strategy"] != "linear-probe")]
+    table = [row for at, row in enumerate(table) if at < len(before) or _cell(row) not in there]
     own: dict[str, str] = {} if ground is IMAGES else {"modality": ground.modality}
     text = _written(table, own)
     if len(text) > MOST_BYTES:

@@ -286,6 +286,7 @@ def test_onnx_of_more_architectures(net, block, tmp_path):
 
 
 @ONNX
+@pytest.mark.slow
 def test_onnx_reads_an_earlier_block_where_transformers_cannot(tmp_path):
     assert export_onnx(finished_run(tmp_path / "run", "vit", block=1), tmp_path / "out").difference < TOLERANCE
 

@@ -50,7 +50,7 @@ def card(tmp_path):
 
 
 @pytest.mark.parametrize(("sample", "good"), [(marked, 0.7), (measured, 0.8)])
-@pytest.mark.parametrize("epochs", [0, 2])
+@pytest.mark.parametrize("epochs", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_run_is_good_and_predicts_from_its_folder_what_it_was_judged_on(sample, good, epochs, card, tmp_path):
     data = sample()
     prepared = job(tmp_path, card, plan(card, *([whole(card, epochs)] if epochs else [])), data)
