@@ -1,9 +1,12 @@
 """Items in a zip of class folders; nothing is unpacked to disk, and nothing is expanded before it is judged.
 
 What is refused: names that climb out, links, collisions, encryption, and bombs (see Fifield, "A better zip bomb",
-WOOT 2019, for what the caps on ratio, bytes and entries are against).
+WOOT 2019, for what the caps on ratio, bytes and entries are against). A member that unpacks to more than the directory
+states is read no further than that, which only deflate allows.
 """
 
+import io
+import re
 import stat
 import struct
 import zipfile
@@ -54,6 +57,14 @@ _SINGLE = (
     "folder, write one of those, or pass a DataFrame to Sample.from_frame."
 )
 _UTF_8 = 0x800
+_MOST_DIRECTORY = MAX_BYTES
+"""Bytes of the directory of members, which `zipfile` reads at once, before it knows how many these are; no member is
+read further either."""
+_MEMBER = b"PK\1\2"
+"""What the entry of each member in the directory begins with."""
+_PACKED = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
+"""What is never unpacked further than is asked for; a few bytes of the others may be gigabytes."""
+_UNBOUNDED = {zipfile.ZIP_BZIP2: "bzip2", zipfile.ZIP_LZMA: "lzma"}
 _BROKEN = (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, ValueError, ArithmeticError, struct.error)
 """What a damaged directory of members ends in."""
 
@@ -80,13 +91,12 @@ def read_archive(
         AmbiguousLayout: folders that may be read one way or another.
         TooManyUnreadable: more than one in five cannot be read.
     """
-    with _opened(path) as archive:
+    with _opened(path, caps) as archive:
         members = _judged(path, archive.infolist(), caps)
         known = known_suffixes()
 
         def head(name: str) -> bytes:
-            with archive.open(members[name]) as member:
-                return member.read(MAX_BYTES if is_item(name, known) else HEAD_BYTES)
+            return _unpacked(archive, members[name], MAX_BYTES if is_item(name, known) else HEAD_BYTES)
 
         if rule is not None and is_by_folders(rule):
             refuse_other_tasks(path, (name for name in members if not is_hidden(name)), head)
@@ -108,7 +118,7 @@ def read_archive(
         def fetch(name: str) -> tuple[bytes, Path | None]:
             if chosen[name].file_size > MAX_BYTES:
                 raise OSError(f"{chosen[name].file_size >> 20} MiB, more than {MAX_BYTES >> 20}")
-            return archive.read(chosen[name]), None
+            return _unpacked(archive, chosen[name], MAX_BYTES), None
 
         def read(part: LayoutPart, reading: Reading | None) -> Rows:
             drawn = sampled(part, limit, seed)
@@ -136,10 +146,10 @@ def read_members(path: Path, names: Iterable[str], *, caps: Caps = _CAPS) -> dic
         UnsafeArchive: a member that climbs out, explodes, collides, or is a link or encrypted.
         NoItems: no zip.
     """
-    with _opened(path) as archive:
+    with _opened(path, caps) as archive:
         members = _judged(path, archive.infolist(), caps)
         wanted = (name for name in names if name in members and members[name].file_size <= MAX_BYTES)
-        return {name: archive.read(members[name]) for name in wanted}
+        return {name: _unpacked(archive, members[name], MAX_BYTES) for name in wanted}
 
 
 def require_sound(path: Path, *, caps: Caps = _CAPS) -> None:
@@ -150,18 +160,50 @@ def require_sound(path: Path, *, caps: Caps = _CAPS) -> None:
         NoItems: no zip, or no item in it.
     """
     known = known_suffixes()
-    with _opened(path) as archive:
+    with _opened(path, caps) as archive:
         if not any(is_item(name, known) for name in _judged(path, archive.infolist(), caps)):
             raise NoItems(path, prevailing(())[0].words.many)
 
 
+class _Directory(io.BufferedReader):
+    """A zip's file, of whose directory of members no more is read than may be."""
+
+    def __init__(self, path: Path, caps: Caps) -> None:
+        super().__init__(io.FileIO(path))
+        self._path, self._caps = path, caps
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """The next bytes.
+
+        Raises:
+            UnsafeArchive: they are a directory of too many members.
+        """
+        if size is not None and size > _MOST_DIRECTORY:
+            why = f"has {size >> 20} MiB of names; at most {_MOST_DIRECTORY >> 20}"
+            raise UnsafeArchive(self._path, "its directory", why)
+        content = super().read(size)
+        if content.startswith(_MEMBER) and content.count(_MEMBER) > self._caps.entries:
+            at = [match.start() for match in re.finditer(_MEMBER, content)]
+            place = at[self._caps.entries]
+            (length,) = struct.unpack_from("<H", content, place + 28)
+            name = content[place + 46 : place + 46 + length].decode("utf-8", "replace")
+            raise UnsafeArchive(self._path, name, f"is one of {len(at)}; at most {self._caps.entries}")
+        return content
+
+
+def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int) -> bytes:
+    """The first bytes of a member, no more than its directory states: what is beyond is not unpacked to be dropped."""
+    with archive.open(info) as member:
+        return member.read(min(info.file_size + 1, most))
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+def _opened(path: Path, caps: Caps) -> Iterator[zipfile.ZipFile]:
     if not stat.S_ISREG(path.stat().st_mode):
         many = prevailing(())[0].words.many
         raise NoItems(path, f"{many}: it is a pipe, a device or a socket", remedy="Give a folder or a zip.")
     try:
-        with zipfile.ZipFile(path) as archive:
+        with _Directory(path, caps) as file, zipfile.ZipFile(file) as archive:
             yield archive
     except TransferZooError:
         raise
@@ -218,6 +260,9 @@ def _require_plain(path: Path, info: zipfile.ZipInfo) -> None:
 
 
 def _require_loose(path: Path, info: zipfile.ZipInfo, caps: Caps) -> None:
+    if info.compress_type not in _PACKED:
+        kind = _UNBOUNDED.get(info.compress_type, f"method {info.compress_type}")
+        raise UnsafeArchive(path, info.filename, f"is packed by {kind}; only deflate has a bound")
     if info.file_size > caps.ratio_from and info.file_size > caps.ratio * info.compress_size:
         ratio = info.file_size // max(info.compress_size, 1)
         raise UnsafeArchive(path, info.filename, f"unpacks {ratio}:1; at most {caps.ratio}:1")

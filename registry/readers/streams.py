@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from registry.errors import BadTable
 from registry.readers.layout import counted
@@ -33,6 +34,22 @@ _END = "\0end"
 """What is read behind the last line of a CSV: a row of its own, unless a quote is open there."""
 _QUOTES = "Double the quotes inside cells, and quote the cells that have them."
 _ESCAPED, _BEYOND_ASCII = re.compile("[\udc80-\udcff]"), re.compile("[^\x00-\x7f]")
+_PACKED = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\x00": "xz",
+    b"\x28\xb5\x2f\xfd": "Zstandard",
+    b"PK\x03\x04": "a zip, as spreadsheets are",
+    b"PAR1": "Parquet",
+}
+"""Beginnings of files that hold no text, whatever they are called."""
+_MOST_RATIO, _RATIO_FROM = 200, 1 << 26
+"""How tightly a column of Parquet may be packed that has more bytes than so many, unpacked."""
+_TEXTS = {"UTF8", "JSON", "ENUM"}
+"""What Parquet calls them."""
+_AT_ONCE, _NESTED_AT_ONCE = 4096, 256
+"""Rows of Parquet that are read together, and where cells hold lists or files."""
+_MOST_RECORDS = 100_000_000
 _MARKS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig"))
 _DOCUMENT = "-DOCSTART-"
 _TAG = re.compile(r"O|[BIESLU]-\S+")
@@ -103,6 +120,9 @@ def _encoding(path: Path) -> str:
     """By its mark; else UTF-8 where the whole file is, or most of what is no ASCII in it; else one byte a letter."""
     with path.open("rb") as file:
         start = file.read(1 << 12)
+    packed = next((kind for mark, kind in _PACKED.items() if start.startswith(mark)), None)
+    if packed is not None:
+        raise BadTable(path, f"it is no text but {packed}", "Unpack it, or name it by what it is.")
     marked = next((encoding for mark, encoding in _MARKS if start.startswith(mark)), None)
     if marked is not None:
         return marked
@@ -242,18 +262,48 @@ def _cells(line: str) -> list[str]:
 
 
 def _of_parquet(path: Path) -> Iterator[tuple[int, TableRecord]]:
-    from pyarrow import ArrowException  # noqa: PLC0415 - a third of a second to import
+    from pyarrow import ArrowException, DictionaryArray  # noqa: PLC0415 - a third of a second to import
     from pyarrow.parquet import ParquetFile  # noqa: PLC0415 - as above
 
     try:
         with ParquetFile(path) as file:
+            texts = _texts_of(path, file.metadata)
+        with ParquetFile(path, read_dictionary=texts) as file:
             number, named = 0, _class_names((file.schema_arrow.metadata or {}).get(b"huggingface"))
-            for batch in file.iter_batches(4096):
-                for record in batch.to_pylist():
+            flat = len(file.schema_arrow) == file.metadata.num_columns
+            for batch in file.iter_batches(_AT_ONCE if flat else _NESTED_AT_ONCE):
+                columns = (_shared(one) if isinstance(one, DictionaryArray) else one.to_pylist() for one in batch)
+                for cells in zip(*columns, strict=True):
                     number += 1
+                    record = dict(zip(batch.schema.names, cells, strict=True))
                     yield number, {**record, **{name: _by_name(record[name], names) for name, names in named.items()}}
     except ArrowException as cause:
         raise BadTable(path, f"it is no Parquet ({cause})", "Write it once more.") from cause
+
+
+def _texts_of(path: Path, about: Any) -> list[str]:  # noqa: ANN401 - pyarrow has no types
+    """The columns that are texts, by the metadata of a file of which nothing explodes when it is unpacked.
+
+    Raises:
+        BadTable: it states that it would, or too many rows.
+    """
+    if about.num_rows > _MOST_RECORDS:
+        raise BadTable(path, f"{about.num_rows:,} rows; at most {_MOST_RECORDS:,}", "Give a part of it.")
+    for group in range(about.num_row_groups):
+        for place in range(about.num_columns):
+            column = about.row_group(group).column(place)
+            unpacked, packed = column.total_uncompressed_size, max(1, column.total_compressed_size)
+            if unpacked > max(_RATIO_FROM, _MOST_RATIO * packed):
+                why = f"column {column.path_in_schema!r} unpacks {unpacked // packed}:1; at most {_MOST_RATIO}:1"
+                raise BadTable(path, why, "Write it once more where it can be trusted, with shorter cells.")
+    leaves = [about.schema.column(place) for place in range(about.num_columns)]
+    return [one.path for one in leaves if one.name == one.path and one.converted_type in _TEXTS]
+
+
+def _shared(column: Any) -> list[object]:  # noqa: ANN401 - as above
+    """The cells of a column with a dictionary; those that are alike are one object, however often they come."""
+    values = column.dictionary.to_pylist()
+    return [None if place is None else values[place] for place in column.indices.to_pylist()]
 
 
 def _class_names(stated: bytes | None) -> dict[str, list[str]]:

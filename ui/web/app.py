@@ -142,7 +142,8 @@ class _Service:
             return dict(kept)
 
     def view(self, job: JobRecord) -> JobView:
-        return view_of(job, self.zoo.jobs.ahead(job.id) if job.state is JobState.QUEUED else 0)
+        view = view_of(job, self.zoo.jobs.ahead(job.id) if job.state is JobState.QUEUED else 0)
+        return view.model_copy(update={"error": view.error and self.samples.without_places(view.error)})
 
     def queue(self, key: ApiKey, form: type[TypedRequest], body: BaseModel) -> JobView:
         """Queue what a body asks for."""
@@ -439,8 +440,7 @@ def _word_errors(app: FastAPI, samples: Samples) -> None:
 
     def problem(request: Request, error: TransferZooError, status: int | None = None) -> JSONResponse:
         worded = problem_of(error, request.state.request, status)
-        shown = worded.model_dump_json().replace(f"{samples.folder(request.state.key.id)}/", "")
-        return response_of(Problem.model_validate_json(shown), error)
+        return response_of(Problem.model_validate_json(samples.without_places(worded.model_dump_json())), error)
 
     @app.exception_handler(TransferZooError)
     async def ours(request: Request, error: TransferZooError) -> JSONResponse:

@@ -93,7 +93,9 @@ def problem_of(error: TransferZooError, request: str, status: int | None = None)
         detail=str(error),
         instance=f"urn:uuid:{request}",
         remedy=_for_http(error.remedy),
-        facts={key: _plain(value) for key, value in vars(error).items() if key not in {"message", "remedy"}},
+        facts={
+            key: _plain(value) for key, value in vars(error).items() if key not in {"message", "remedy", "__notes__"}
+        },
     )
 
 

@@ -4,6 +4,7 @@ Where objects are shared, so are they: what one machine has taken another's serv
 """
 
 import hashlib
+import re
 from asyncio import to_thread, wait_for
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
@@ -42,6 +43,11 @@ class Samples:
     def folder(self, owner: str) -> Path:
         """Where the uploads of one key lie."""
         return self._root / owner
+
+    def without_places(self, text: str) -> str:
+        """A text that calls uploads as they were sent, and does not say where they lie here."""
+        place = rf"{re.escape(str(self._root))}/[^/\s]+/(?:\.\w+/|[0-9a-f]{{{_ID}}}/)?"
+        return re.sub(place, "", text)
 
     def is_owned(self, place: str, owner: str) -> bool:
         """Whether that path is of one of the key's uploads, to this machine or to another one that shares them."""
@@ -110,7 +116,7 @@ class Samples:
                     out.write(chunk)
             if size == 0:
                 raise UploadRefused("it is empty", _kinds(), status=422)
-            require_places(partial)
+            await to_thread(require_places, partial)
             flush(partial)
             view = _settle(partial, mine / digest.hexdigest()[:_ID])
         await to_thread(self._share, owner, view)

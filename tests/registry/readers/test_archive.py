@@ -1,4 +1,6 @@
 import stat
+import struct
+import tracemalloc
 import warnings
 import zipfile
 from pathlib import Path
@@ -6,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from registry.errors import NoItems, UnsafeArchive
-from registry.readers.archive import Caps, read_archive
+from registry.readers.archive import Caps, read_archive, require_sound
 from registry.readers.folder import read_folder
 from tests.conftest import draw_folder
 
@@ -79,6 +81,40 @@ def test_a_bomb_is_refused_unopened(tmp_path, name):
     with pytest.raises(UnsafeArchive, match=r"unpacks 10\d\d:1; at most 200:1") as caught:
         read_archive(path, limit=99)
     assert caught.value.member == name
+
+
+def test_a_member_that_unpacks_to_more_than_is_stated_is_read_no_further(tmp_path):
+    path = zipped(tmp_path, {"cat/bomb.png": bytes(64 * 2**20)})
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<I", content, content.rfind(b"PK\x01\x02") + 24, 1000)
+    path.write_bytes(content)
+    tracemalloc.start()
+    rows = read_archive(path, limit=99)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    ((name, why),) = rows.unreadable
+    assert (len(rows.items), name) == (6, "cat/bomb.png")
+    assert "CRC" in why
+    assert peak < 2**24
+
+
+@pytest.mark.parametrize(("packed", "word"), [(zipfile.ZIP_BZIP2, "bzip2"), (zipfile.ZIP_LZMA, "lzma")])
+def test_what_unpacks_without_a_bound_is_refused(tmp_path, packed, word):
+    path = zipped(tmp_path, {})
+    with zipfile.ZipFile(path, "a", packed) as archive:
+        archive.writestr("cat/9.png", b"x")
+    with pytest.raises(UnsafeArchive, match=f"'cat/9.png' is packed by {word}; only deflate has a bound"):
+        read_archive(path, limit=99)
+
+
+def test_a_directory_of_very_many_members_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    path = zipped(tmp_path, {})
+    with pytest.raises(UnsafeArchive, match=r"member 'dog/1.png' is one of 6; at most 4") as caught:
+        require_sound(path, caps=Caps(entries=4))
+    assert caught.value.member == "dog/1.png"
+    monkeypatch.setattr("registry.readers.archive._MOST_DIRECTORY", 100)
+    with pytest.raises(UnsafeArchive, match="'its directory' has 0 MiB of names; at most 0"):
+        require_sound(path)
 
 
 def test_too_many_bytes_or_members_are_refused(tmp_path):

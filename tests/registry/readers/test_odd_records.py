@@ -1,13 +1,18 @@
 """Records as strangers write them: damaged, without an end, in any script."""
 
+import bz2
 import csv
+import gzip
 import json
 import re
 import resource
+import tracemalloc
 from decimal import Decimal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from recommender.baseline import RawRows
@@ -15,6 +20,7 @@ from registry.cards import Task
 from registry.encoders.loading import load_network
 from registry.errors import BadTable, NoItems
 from registry.readers.records import RecordColumns, is_records, read_records
+from registry.readers.streams import stream_records
 from registry.sample import Sample
 from tests.registry.modalities.text.nets import save
 
@@ -155,6 +161,40 @@ def test_labels_that_mean_something_else_than_classes_are_noted(tmp_path):
     assert any("decimal point" in note for note in read_records(commas, limit=99).notes)
     plain = write(tmp_path / "plain.csv", [(text, "ab"[row % 2]) for row, text in enumerate(texts)])
     assert read_records(plain, limit=99).notes == ()
+
+
+def test_a_text_that_fills_a_column_of_parquet_is_kept_once(tmp_path):
+    long = ["x" * 2**20 + str(number) for number in range(3)]
+    texts = pa.DictionaryArray.from_arrays(pa.array([row % 3 for row in range(4096)], pa.int32()), pa.array(long))
+    table = pa.table({"text": texts, "label": ["a", "b"] * 2048, "in": [{"it": "x"}] * 4096})
+    pq.write_table(table, tmp_path / "a.parquet", compression="zstd", store_schema=False)
+    tracemalloc.start()
+    read = [(row["text"][-1], row["label"], row["in"]) for _, row in stream_records(tmp_path / "a.parquet", [])]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert read == [(str(row % 3), "ab"[row % 2], {"it": "x"}) for row in range(4096)]
+    assert (tmp_path / "a.parquet").stat().st_size < 100_000
+    assert peak < 2**26
+
+
+def test_a_column_of_parquet_that_explodes_is_refused_unopened(tmp_path, monkeypatch):
+    pq.write_table(pa.table({"text": ["x" * 2**20], "label": ["a"]}), tmp_path / "a.parquet", compression="zstd")
+    monkeypatch.setattr("registry.readers.streams._RATIO_FROM", 2**18)
+    with pytest.raises(BadTable, match=r"column 'text' unpacks \d+:1; at most 200:1"):
+        read_records(tmp_path / "a.parquet", limit=99)
+    monkeypatch.setattr("registry.readers.streams._MOST_RECORDS", 0)
+    with pytest.raises(BadTable, match="1 rows; at most 0"):
+        read_records(tmp_path / "a.parquet", limit=99)
+
+
+@pytest.mark.parametrize(
+    ("name", "packed", "word"), [("a.csv", gzip.compress, "gzip"), ("a.jsonl", bz2.compress, "bzip2")]
+)
+def test_a_packed_table_is_called_so(tmp_path, name, packed, word):
+    (tmp_path / name).write_bytes(packed(b"text,label\na,b\n"))
+    with pytest.raises(BadTable, match=f"it is no text but {word}") as caught:
+        read_records(tmp_path / name, limit=99)
+    assert caught.value.remedy == "Unpack it, or name it by what it is."
 
 
 def test_decimals_of_parquet_are_quantities(tmp_path):

@@ -1,14 +1,21 @@
 """The service as it runs: a whole path by HTTP, hostile connections, requests that a machine makes up."""
 
 import asyncio
+import gzip
 import io
 import json
+import re
 import socket
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import requests
 import schemathesis
@@ -83,6 +90,106 @@ def test_from_an_upload_to_a_prediction(served: str, tmp_path: Path):
     assert len(predicted["rows"]) == len([*place.rglob("*.png")])
     (row,) = requests.get(f"{served}/recommendations", timeout=60).json()
     assert row["id"] == advice["id"]
+
+
+def declared(side: int) -> bytes:
+    """A PNG of a few bytes that says it is so wide and high."""
+    parts = [(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(bytes(100_000)))]
+    chunks = (
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in parts
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def packed(members: dict[str, bytes], how: int = zipfile.ZIP_DEFLATED) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", how) as archive:
+        for name, member in members.items():
+            archive.writestr(name, member)
+    return content.getvalue()
+
+
+def nested(depth: int) -> bytes:
+    inner = bytes(1 << 20)
+    for _ in range(depth):
+        inner = packed({f"cat/{number}.zip": inner for number in range(10)})
+    return inner
+
+
+def lying() -> bytes:
+    """A zip of 256 MiB that says it holds 1000 bytes."""
+    content = bytearray(packed({"cat/0.png": bytes(1 << 28)}))
+    struct.pack_into("<I", content, content.rfind(b"PK\x01\x02") + 24, 1000)
+    return bytes(content)
+
+
+def crowded() -> bytes:
+    """A zip whose directory names 1,000,000 members."""
+    entries = b"".join(
+        struct.pack("<4s4B4HL2L5H2L", b"PK\x01\x02", 20, 3, 20, 0, 0, 0, 0, 0, 0, 0, 0, 12, 0, 0, 0, 0, 0, 0)
+        + b"cat/%08d" % n
+        for n in range(1_000_000)
+    )
+    return b"PK\x03\x04" + bytes(26) + entries + struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, len(entries), 30, 0)
+
+
+def exploding(cells: int) -> bytes:
+    """A Parquet of a few bytes whose only column has so many MiB."""
+    content = io.BytesIO()
+    pq.write_table(pa.table({"text": ["x" * (cells << 20)]}), content, compression="zstd", use_dictionary=False)
+    return content.getvalue()
+
+
+def largest_memory(served: str) -> int:
+    """Bytes that the service's process has had at most."""
+    port = int(served.rpartition(":")[2])
+    (server,) = {one.pid for one in psutil.net_connections("tcp") if one.laddr.port == port and one.status == "LISTEN"}
+    return 1024 * int(re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{server}/status").read_text())[1])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("a.zip", packed({"cat/0.png": bytes(1 << 28)}), "unpacks 10"),
+        ("a.zip", packed({"cat/0.png": b"x"}, zipfile.ZIP_BZIP2), "is packed by bzip2"),
+        ("a.zip", nested(4), "holds no"),
+        ("a.zip", crowded(), "is one of 1000000"),
+    ],
+    ids=["zip bomb", "bzip2", "nested", "crowded"],
+)
+def test_a_bomb_is_refused_where_it_is_sent(served: str, name: str, content: bytes, says: str):
+    before = largest_memory(served)
+    answer = requests.post(f"{served}/samples?name={name}", data=content, timeout=60)
+    assert largest_memory(served) < before + 2**28
+    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+    assert says in answer.json()["detail"]
+    assert answer.json()["detail"].startswith("a.zip ")
+    assert answer.json()["remedy"]
+    assert answers(served)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("pixels.zip", packed({f"{n % 2}/{n}.png": declared(60_000) for n in range(24)}), "more than 50 megapixels"),
+        ("lying.zip", lying(), "cannot be read"),
+        ("gzip.csv", gzip.compress(b"text,label\n" + b"a,b\n" * (1 << 24)), "it is no text but gzip"),
+        ("column.parquet", exploding(300), "unpacks "),
+        ("deep.jsonl", b'{"text":' + b"[" * 1_000_000 + b"]" * 1_000_000 + b"}\n", "line 1 is no JSON"),
+    ],
+    ids=["pixels", "lying", "gzip", "Parquet", "deep"],
+)
+def test_a_bomb_that_only_reading_shows_ends_its_job_with_a_remedy(served: str, name: str, content: bytes, says: str):
+    sent = requests.post(f"{served}/samples?name={name}", data=content, timeout=60).json()
+    job = requests.post(f"{served}/recommendations", json={"sample": sent["id"]}, timeout=60).json()["id"]
+    events = requests.get(f"{served}/jobs/{job}/events", stream=True, timeout=300)
+    last = [line for line in events.iter_lines(decode_unicode=True) if line][-1]
+    over = json.loads(last.removeprefix("data: "))
+    assert over["state"] == "failed"
+    assert says in over["error"]
+    assert over["error"].endswith(".")
+    assert "/samples/" not in over["error"]
+    assert answers(served)
 
 
 def test_connections_that_never_end_and_headers_without_measure_are_survived(served: str):

@@ -26,6 +26,7 @@ from ui.web import gate
 from ui.web.app import create_app
 from ui.web.bodies import PredictBody, RecommendBody, TuneBody
 from ui.web.gate import Limits
+from ui.web.samples import Samples
 
 HERE = "http://127.0.0.1:8600"
 
@@ -150,6 +151,14 @@ def test_a_bomb_is_refused_before_it_is_unpacked(client, zoo):
     assert (answer.status_code, answer.json()["type"]) == (422, "urn:transferzoo:UnsafeArchive")
     assert answer.json()["remedy"]
     assert [file for file in (zoo.home.root / "samples").rglob("*") if file.is_file()] == []
+
+
+def test_no_problem_and_no_job_says_where_an_upload_lies(client, zoo):
+    answer = client.post("/samples?name=mine.zip", content=b"PK\x03\x04 and no more")
+    assert answer.json()["detail"].startswith("mine.zip holds no zip that can be opened")
+    place = zoo.home.root / "samples" / "local" / ("ab" * 16) / "mine.csv"
+    samples = Samples(zoo, most_bytes=1, most_bytes_a_key=1)
+    assert samples.without_places(f"{place}: line 1 has no text") == "mine.csv: line 1 has no text"
 
 
 def test_what_is_asked_has_a_bound_and_whoever_falls_silent_is_not_waited_for(client, monkeypatch):
