@@ -1,6 +1,6 @@
 """Pictures of advice and runs as Altair charts, from their JSON forms: what the page and a notebook show alike."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
 import altair as alt
@@ -45,7 +45,7 @@ COSTS: Mapping[Measure, str] = {
 }
 """What a choice may cost, and how its axis is called."""
 
-BLUE, ORANGE, GRAY, INK = "#3b7dd8", "#d9660b", "#8a94a3", "#7d8796"
+BLUE, ORANGE, GRAY, INK = "#3b7dd8", "#d9660b", "#8a94a3", "#707a88"
 """Each can be told from white and from black: the page follows the browser from light to dark."""
 _ROLES = {"frozen": "#2a66b8", "learns": "#b4500a", "not used": "#68707d"}
 """What a plan does with a block, and its color: white letters can be read on each."""
@@ -55,15 +55,29 @@ _AXES = 96
 """Height of legend, axis and its title; they are fitted into the height that is asked for."""
 _NEAREST = 10
 _MOST_REASONS = 8
-_STAGGERED, _LETTERS_HIGH = 5, 14
-"""Names beside points that lie on one another: so many lines, each so many pixels below the one above."""
+_PARETO, _LETTERS_HIGH = 224, 14
+"""Pixels of the Pareto front without its axes, and of a name in it."""
 _BLOCK_WIDTH, _GAP = 214, 22
 """Pixels of a block in the freeze diagram, and between it and the scores."""
 _BLOCK_LEAST, _BLOCK_USUAL = 19, 34
 """Pixels of the lowest block, so that its name can be read; and of the usual one."""
 _MARGIN = 0.03
+_CLOSE = 0.06
+"""A reach of scores whose axis has a tick in less than a percent."""
 _LETTER, _LINE = 0.013, 0.05
 """Of the map's width what a letter of a name takes, and of its height what a line does."""
+
+
+_NARROW = "windowSize()[0] < 640"
+"""In an expression: whether a page is as narrow as a phone; false where there is no window."""
+_TWO_LINES = f"{_NARROW} ? split(datum.label, ' · ') : datum.label"
+_SLANTED, _SIDEWAYS, _LETTERS_WIDE = 0.72, 120, 6
+"""Of a name that stands at 45 degrees: height for its length, pixels of length at most, pixels of a letter."""
+
+
+def _wide_enough(wide: int, narrow: int) -> alt.ExprRef:
+    """Pixels of a name beside an axis, where there is room and on a phone."""
+    return alt.ExprRef(f"{_NARROW} ? {narrow} : {wide}")
 
 
 class Plot:
@@ -110,13 +124,13 @@ def forest_plot(advice: Json) -> Picture:
     reach = [max(Metric(metric).lowest, lowest - 0.05), min(1.0, highest + _MARGIN)]
     scale = alt.Scale(domain=reach, nice=False)
     axis = alt.Axis(format=_form(metric), tickCount=8)
-    x = alt.X("low:Q", scale=scale, title=f"expected {metric} (90 % intervals)", axis=axis)
+    x = alt.X("low:Q", scale=scale, title=f"{metric}, 90 % intervals", axis=axis)
     y = alt.Y(
         "choice:N",
         sort=None,
         title=None,
         scale=alt.Scale(paddingOuter=0.5),
-        axis=alt.Axis(labelLimit=340, labelOverlap=False),
+        axis=alt.Axis(labelLimit=_wide_enough(340, 150), labelExpr=_TWO_LINES, labelOverlap=False),
     )
     tips = [alt.Tooltip("choice:N"), *_score_tips(metric)]
     color = alt.Color("tier:N", sort=None, scale=alt.Scale(range=[*_TIERS]), title=None)
@@ -260,35 +274,35 @@ def pareto_front(advice: Json, cost: Measure = "seconds") -> Picture:
     rows = pd.DataFrame(
         [{**_scored_row(choice), "cost": max(choice["cost"][cost] / per, 0.01)} for choice in advice["choices"]]
     )
+    rows["name"] = _first_names(rows)
     rows["front"] = [not _is_bettered(choice, advice["choices"], cost) for choice in advice["choices"]]
     metric, base = advice["sample"]["metric"], advice["baseline"]
     room = alt.Scale(type="log", domain=[rows["cost"].min() / 1.5, rows["cost"].max() * 2.5], nice=False)
     form = "~g" if cost == "seconds" else "~s"  # else a fifth of a second is 200m
     x = alt.X("cost:Q", title=COSTS[cost], scale=room, axis=alt.Axis(format=form, tickCount=4))
-    y = alt.Y("mean:Q", title=f"expected {metric}", scale=alt.Scale(zero=False), axis=alt.Axis(format=_form(metric)))
+    ends = [float(end) for end in (rows["low"].min(), rows["high"].max(), base["mean"])]
+    axis = alt.Axis(format=_form(metric, fine=max(ends) - min(ends) < _CLOSE))
+    y = alt.Y("mean:Q", title=f"expected {metric}", scale=alt.Scale(zero=False), axis=axis)
     tips = [alt.Tooltip("choice:N"), *_score_tips(metric), alt.Tooltip("cost:Q", format=",.3~s", title=COSTS[cost])]
     color = alt.condition("datum.front", alt.value(BLUE), alt.value(GRAY))
-    whiskers = alt.Chart(rows).mark_rule(strokeWidth=2).encode(x=x, y="low:Q", y2="high:Q", color=color, tooltip=tips)
+    whiskers = (
+        alt.Chart(rows)
+        .mark_rule(strokeWidth=2, opacity=0.45)  # names are read across them
+        .encode(x=x, y="low:Q", y2="high:Q", color=color, tooltip=tips)
+    )
     points = alt.Chart(rows).mark_point(filled=True, size=120, opacity=1).encode(x=x, y=y, color=color, tooltip=tips)
     line = (
         alt.Chart(rows[rows["front"]])
         .mark_line(interpolate="step-after", color=BLUE, strokeWidth=1.5, strokeDash=[4, 2])
         .encode(x=x, y=y)
     )
-    late = rows["cost"] ** 2 > rows["cost"].min() * rows["cost"].max()
-    line_of = (rows["mean"].rank(method="first", ascending=False) - 1) % _STAGGERED
+    named = rows[rows["name"] != ""]
+    named = named.assign(beside=_beside(named["mean"], base["mean"], max(ends) - min(ends)))
+    late = named["cost"] ** 2 > named["cost"].min() * named["cost"].max()
     names = [
-        alt.Chart(rows[(line_of == at) & (late == right)])
-        .mark_text(
-            align="right" if right else "left",
-            dx=-9 if right else 9,
-            dy=_LETTERS_HIGH * (at - _STAGGERED // 2),
-            fontSize=11,
-            color=INK,
-            limit=170,
-        )
-        .encode(x=x, y=y, text="choice:N", tooltip=tips)
-        for at in range(_STAGGERED)
+        alt.Chart(named[late == right])
+        .mark_text(align="right" if right else "left", dx=-9 if right else 9, fontSize=11, color=INK, limit=210)
+        .encode(x=x, y="beside:Q", text="name:N", tooltip=tips)
         for right in (False, True)
     ]
     raw = pd.DataFrame([{"mean": base["mean"], "label": "no transfer"}])
@@ -298,7 +312,28 @@ def pareto_front(advice: Json, cost: Measure = "seconds") -> Picture:
         .mark_text(color=ORANGE, align="left", dx=4, dy=-7)
         .encode(x=alt.value(0), y="mean:Q", text="label:N")
     )
-    return _plain(alt.layer(level, label, line, whiskers, points, *names), 320)
+    return _plain(alt.layer(level, label, line, whiskers, points, *names), _PARETO + _AXES)
+
+
+def _first_names(rows: pd.DataFrame) -> list[str]:
+    """What is written beside each point: of several in one place the first, and how many more they are."""
+    places = [*zip(rows["cost"], rows["mean"].round(3), strict=True)]
+    names = []
+    for number, (name, place) in enumerate(zip(rows["choice"], places, strict=True)):
+        first, many = place not in places[:number], places.count(place)
+        names.append("" if not first else str(name) if many == 1 else f"{many} choices, first {name}")
+    return names
+
+
+def _beside(means: Iterable[float], base: float, reach: float) -> list[float]:
+    """Scores at which names stand: as near to their points as they can, none on another or on *no transfer*."""
+    line = reach * _LETTERS_HIGH / _PARETO
+    taken = [base]
+    for mean in means:
+        steps = sorted(range(-2 * len(taken) - 1, 2 * len(taken) + 2), key=abs)
+        places = [mean + step * line / 2 for step in steps]
+        taken.append(next(one for one in places if all(abs(one - other) >= 0.9 * line for other in taken)))
+    return taken[1:]
 
 
 def _is_bettered(choice: Json, others: Sequence[Json], cost: Measure) -> bool:
@@ -375,9 +410,9 @@ def distance_chart(rows: Sequence[Json]) -> Picture:
             for row in rows[:_NEAREST]
         ]
     )
-    title = f"distance ({rows[0]['metric'].upper()}², 90 % intervals)" if rows else "distance"
+    title = f"{rows[0]['metric'].upper()}², 90 % intervals" if rows else "distance"
     x = alt.X("value:Q", title=title, axis=alt.Axis(format=".2f", tickCount=5))
-    y = alt.Y("domain:N", sort=None, title=None, axis=alt.Axis(labelLimit=240, labelOverlap=False))
+    y = alt.Y("domain:N", sort=None, title=None, axis=alt.Axis(labelLimit=130, labelOverlap=False))
     tips = [
         alt.Tooltip("domain:N"),
         alt.Tooltip("value:Q", format=".3f", title="distance"),
@@ -445,7 +480,9 @@ def learning_curve(points: Sequence[Sequence[float]], title: str, expected: Json
     Epoch 0 is the fitted head before any training.
     """
     rows = pd.DataFrame(points, columns=["epoch", "value"])
-    axis = alt.Axis(format=".2f" if "loss" in title else _form(title.removeprefix("validation ")))
+    reach = [*rows["value"], *(expected[end] for end in ("low", "high") if expected is not None)]
+    fine = bool(max(reach, default=1.0) - min(reach, default=0.0) < _CLOSE)
+    axis = alt.Axis(format="~g" if "loss" in title else _form(title.removeprefix("validation "), fine=fine))
     curve = (
         alt.Chart(rows)
         .mark_line(point=alt.OverlayMarkDef(size=50), strokeWidth=2, color=BLUE)
@@ -493,8 +530,9 @@ def expected_and_realized(rows: Sequence[Json]) -> Picture:
     )
     ends = [float(table[["low", "realized"]].min().min()), float(table[["high", "realized"]].max().max())]
     scale = alt.Scale(domain=[ends[0] - _MARGIN, ends[1] + _MARGIN], nice=False)
-    x = alt.X("mean:Q", title="expected (90 % interval)", scale=scale, axis=alt.Axis(format=".0%", tickCount=6))
-    y = alt.Y("realized:Q", title="realized", scale=scale, axis=alt.Axis(format=".0%", tickCount=6))
+    axis = alt.Axis(format=".0%", tickCount=6, labelExpr="datum.value > 1 ? '' : datum.label")
+    x = alt.X("mean:Q", title="expected (90 % interval)", scale=scale, axis=axis)
+    y = alt.Y("realized:Q", title="realized", scale=scale, axis=axis)
     tips = [alt.Tooltip(f"{name}:N") for name in ("run", "sample", "checkpoint")]
     tips += [alt.Tooltip(f"{name}:Q", format=".1%") for name in ("mean", "low", "high", "realized")]
     names = ["within", "outside"]
@@ -576,7 +614,7 @@ def confusion_chart(rows: Sequence[Json], classes: Sequence[str]) -> Picture:
         "taken for:N",
         scale=ends,
         sort=None,
-        axis=alt.Axis(labelLimit=120, labelAngle=-45, labelOverlap=False, grid=False),
+        axis=alt.Axis(labelLimit=_SIDEWAYS, labelAngle=-45, labelOverlap=False, grid=False),
     )
     y = alt.Y("class:N", scale=ends, sort=None, axis=alt.Axis(labelLimit=180, labelOverlap=False, grid=False))
     shade = alt.Color("share:Q", scale=alt.Scale(domain=[0, 1], range=["#c4d7f2", "#1f4e94"]), legend=None)
@@ -590,7 +628,7 @@ def confusion_chart(rows: Sequence[Json], classes: Sequence[str]) -> Picture:
     ink = alt.when("datum.share > 0.5").then(alt.value("#ffffff")).otherwise(alt.value("#14202e"))
     return _plain(
         alt.layer(base.mark_rect().encode(color=shade), base.mark_text().encode(text="rows:Q", color=ink)),
-        _CELL * len(order) + _AXES,
+        _CELL * len(order) + _AXES + round(_SLANTED * min(_SIDEWAYS, _LETTERS_WIDE * max(map(len, order)))),
     )
 
 
@@ -631,8 +669,10 @@ def _form(metric: str, *, fine: bool = False) -> str:
 
 
 def _plain(chart: Picture, height: float | int) -> Picture:
-    """Legend on top, axes that can be read; their colors are the page's theme's, in light and in dark."""
+    """Legend on top, axes that can be read in light and in dark."""
     sized = chart.properties(height=height, width="container") if not isinstance(chart, alt.FacetChart) else chart
     bare = sized.configure_view(stroke=None).configure_legend(orient="top", labelFontSize=12, symbolType="circle")
-    drawn: Picture = bare.configure_axis(titleFontWeight="normal", labelFontSize=12, titleFontSize=12)
+    drawn: Picture = bare.configure_axis(
+        titleFontWeight="normal", labelFontSize=12, titleFontSize=12, labelColor=INK, titleColor=INK
+    )
     return drawn

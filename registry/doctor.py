@@ -188,8 +188,8 @@ def _database(zoo: Zoo) -> Iterator[Diagnosis]:
 
 def _checkpoints(zoo: Zoo) -> Iterator[Diagnosis]:
     for card in zoo.checkpoints():
-        if zoo.here(card) and not has_weights(card.folder):
-            continue  # it is shared, and was never fetched
+        if not has_weights(card.folder) and (zoo.here(card) or (card.locator is not None and card.folder.is_dir())):
+            continue  # it is shared or of a hub, and was not fetched
         why = _wrong_with(card)
         if why:
             remedy = f"Add it again from where it lies now: `transferzoo zoo add FOLDER --name {card.name}`."

@@ -100,12 +100,12 @@ def main() -> None:
     except TransferZooError as failure:
         print_error(str(failure), failure.remedy)
         sys.exit(2)
-    except Cancelled:
-        print_error("cancelled", "What was finished is kept; ask for the same again to go on.")
+    except Cancelled as cut:
+        print_error("cancelled", _way_on(cut))
         sys.exit(130)
     except SystemExit as leaving:
         if leaving.code == 130:
-            print_error("interrupted", "What was finished is kept; run the same command again.")
+            print_error("interrupted", _way_on(leaving))
         raise
     except Exception as fault:
         if os.environ.get(DEBUG):
@@ -117,6 +117,16 @@ def main() -> None:
         message = f"unexpected {type(fault).__name__}: {fault}"
         print_error(message, "A fault of transferzoo: please report it with what `transferzoo --debug ...` prints.")
         sys.exit(1)
+
+
+def _way_on(cut: BaseException) -> str:
+    """How to go on with what was cut short: the command that a note has, of it or of what led to it."""
+    cause: BaseException | None = cut
+    while cause is not None:
+        if notes := getattr(cause, "__notes__", None):
+            return f"What was finished is kept. To go on: {notes[0]}"
+        cause = cause.__cause__ or cause.__context__
+    return "What was finished is kept; run the same command again."
 
 
 def _outside(fault: OSError) -> tuple[str, str] | None:

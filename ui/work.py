@@ -86,14 +86,14 @@ def _promoted(context: CommandContext, promoted: Promoted) -> None:
 
 
 def _performed(context: CommandContext, request: Request) -> object:
-    """What comes of it; where it is cut short in a run, how to go on is said."""
+    """What comes of it; where it is cut short in a run, a note has the command that goes on."""
     watcher = Watcher(context)
     try:
         with context.bars:
             return service.perform(request, context.zoo, watcher, job=context.job)
-    except (KeyboardInterrupt, Cancelled):
+    except (KeyboardInterrupt, Cancelled) as cut:
         if watcher.run is not None:
-            print_next(context.terminal, [as_command(ResumeRequest(run=watcher.run), context.home)])
+            cut.add_note(as_command(ResumeRequest(run=watcher.run), context.home))
         raise
 
 

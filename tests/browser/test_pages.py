@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import Served
 from tests.browser.test_picker import run
+from tests.servers import ROOT
 from tests.ui.pictures import write_stripes
 
 pytestmark = pytest.mark.browser
@@ -26,6 +27,9 @@ QUESTIONS = (
 )
 """In the order of the page, each answered in its heading and opened by the keyboard."""
 GRAVE = ("serious", "critical")
+PAST = """[...document.querySelectorAll('[data-testid=stMain], .tz, [role=tablist], [role=tabpanel], h1, h2, h3')]
+    .filter(one => one.scrollWidth > one.clientWidth + 1).map(one => [one.className, one.innerText.slice(0, 80)])"""
+"""What is wider than its box."""
 
 
 def heading(page: Page, name: str) -> None:
@@ -63,6 +67,36 @@ def test_pages_are_reached_by_the_keyboard_and_axe_finds_nothing_grave(
         findings += [(name, one["id"], one["nodes"][0]["html"]) for one in violations if one["impact"] in GRAVE]
         assert "token=" in page.url  # so that a reload is admitted
     assert findings == []
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_runs_past_its_box_however_long_its_name(
+    browser: Browser, picker: Served, tmp_path: Path, width: int
+) -> None:
+    """Classes of 120 letters, with and without a place where a line may end; a checkpoint and a sample of 90."""
+    place = write_stripes(tmp_path, names=("level-stripes-" * 9, "x" * 120, "slanted"))
+    place = place.rename(tmp_path / ("y" * 90))
+    card = "a-checkpoint-of-" + "z" * 74
+    run(picker, "zoo", "add", str(ROOT / "catalog" / "seedlings" / "resnet-photos"), "--name", card)
+    run(picker, "tune", str(place), "--checkpoint", card, "--strategy", "linear-probe")
+    (name,) = (folder.name for folder in (picker.home / "runs").iterdir() if folder.is_dir())
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.set_default_timeout(120_000)
+    answers = dict.fromkeys(("sure", "cost", "near", "why", "odd", "again", "before"), "true")
+    beyond = {}
+    for where in (
+        {"run": name},
+        {"card": card},
+        {"card": f"{card},resnet-photos"},
+        {"compare": f"{name},{name}"},
+        answers,
+    ):
+        page.goto(picker.at(**where))
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        settled(page)
+        if past := page.evaluate(PAST):
+            beyond[tuple(where)] = past
+    assert beyond == {}
 
 
 def test_a_link_restores_what_it_names(page: Page, picker: Served, tmp_path: Path) -> None:

@@ -65,6 +65,20 @@ def test_the_front_holds_what_no_other_choice_betters_in_both(two):
     assert drawn == {"a · lp-ft": True, "b · linear-probe": True, "c · linear-probe": False}
 
 
+def test_choices_in_one_place_share_a_name_and_no_name_lies_on_another_or_on_no_transfer(two):
+    form = two.to_dict()
+    first, second, _ = form["choices"]
+    alike = {**second, "cost": first["cost"], "expected": first["expected"]}
+    near = {**second, "checkpoint": "near", "expected": {**first["expected"], "mean": form["baseline"]["mean"]}}
+    rows = rows_of(charts.pareto_front({**form, "choices": [first, alike, near]}))
+    beside = {row["name"]: row["beside"] for row in rows if "beside" in row}
+    assert sorted(name.startswith("2 choices, first ") for name in beside) == [False, True]
+    heights = [*beside.values(), form["baseline"]["mean"]]
+    ends = [row[end] for row in rows if "beside" in row for end in ("low", "high")]
+    line = 0.8 * 14 / 224 * (max(ends) - min(ends))
+    assert all(abs(one - other) > line for place, one in enumerate(heights) for other in heights[:place])
+
+
 def test_the_forest_has_a_line_for_no_transfer_and_one_for_scratch(two):
     assert {row["label"]: row["mean"] for row in rows_of(two.plot.forest()) if "label" in row} == {
         "no transfer": 0.22,

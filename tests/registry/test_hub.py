@@ -9,7 +9,7 @@ import time
 import pytest
 from filelock import FileLock
 
-from registry import upstream
+from registry import doctor, upstream
 from registry.cards import Claim, HubState
 from registry.damages import quarantined
 from registry.errors import (
@@ -569,6 +569,13 @@ def test_weights_that_have_no_room_are_not_begun(hub, zoo, monkeypatch, small_di
     with pytest.raises(DiskFull, match="missing"):
         upstream.fetch(zoo, "net")
     assert len(hub.paths_of(WEIGHTS)) == requested
+
+
+def test_weights_that_were_never_fetched_are_no_damage(hub, zoo):
+    hub.add("org/net", a_net())
+    card = upstream.add(zoo, "org/net")
+    assert not zoo.here(card)
+    assert [one for one in doctor.check(zoo.home.root, catalog=zoo.catalog).findings if one.subject == card.name] == []
 
 
 # ------------------------------------------------------------ offline

@@ -12,9 +12,7 @@ def tables(page: AppTest) -> list[dict[str, list[str]]]:
     trees = [ElementTree.fromstring(one.proto.body) for one in page.get("html")]  # noqa: S314 - of our own making
     return [
         {
-            head.text or "": [
-                "".join(line[place].itertext()).replace("\xa0", " ") for line in tree.iterfind(".//tbody/tr")
-            ]
+            _plain(head): [_plain(line[place]) for line in tree.iterfind(".//tbody/tr")]
             for place, head in enumerate(tree.iterfind(".//th"))
         }
         for tree in trees

@@ -207,6 +207,11 @@ def test_ctrl_c_is_exit_code_130(home: Path) -> None:
     done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, env=env, check=False)
     assert done.returncode == 130
     assert "interrupted" in done.stderr
+    assert "run the same command again" in done.stderr
+    noted = text.replace("raise KeyboardInterrupt", "cut = KeyboardInterrupt(); cut.add_note('resume it'); raise cut")
+    done = subprocess.run([sys.executable, "-c", noted], capture_output=True, text=True, env=env, check=False)
+    assert done.returncode == 130
+    assert "To go on: resume it" in done.stderr
 
 
 @pytest.mark.parametrize(

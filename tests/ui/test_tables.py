@@ -45,3 +45,20 @@ def test_a_long_table_scrolls_within_itself_and_is_reached_by_the_keyboard():
     assert 'tabindex="0"' in many
     assert "tz-long" in many
     assert "tabindex" not in few
+
+
+def test_a_long_word_may_end_a_line_within_and_a_short_one_may_not():
+    long, short = "resnet-50." + "x" * 40, "linear-probe"
+    page = drawn([{"checkpoint": long, "strategy": short, long: "&" * 20}])
+    assert tables(page) == [{"checkpoint": [long], "strategy": [short], long: ["&" * 20]}]
+    body = page.get("html")[0].proto.body
+    assert "resnet-<wbr/>50.<wbr/>" in body
+    assert f">{short}<" in body
+    assert "&amp;" * 20 in body
+
+
+def test_tables_of_more_columns_become_lists_on_wider_screens():
+    kinds = [
+        drawn([dict.fromkeys(map(str, range(columns)), "a")]).get("html")[0].proto.body for columns in (2, 3, 4, 9)
+    ]
+    assert [kind.split('"')[1] for kind in kinds] == ["tz", "tz tz-some", "tz tz-wide", "tz tz-many"]

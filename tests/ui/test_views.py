@@ -172,7 +172,9 @@ def test_names_of_others_are_text_on_every_page(draw, module):
 @pytest.mark.parametrize("module", MODULES)
 def test_an_empty_registry_says_what_to_do(draw, monkeypatch, tmp_path, module):
     monkeypatch.setenv("TRANSFERZOO_HOME", str(tmp_path / "new"))
-    assert text_of(draw(module))
+    page = draw(module)
+    assert text_of(page)
+    assert ("Go to Pick" in [one.label for one in page.button]) is (module in {"tune", "track"})
 
 
 def test_a_page_reads_below_its_roots_alone(tmp_path, monkeypatch):

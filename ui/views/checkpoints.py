@@ -1,6 +1,7 @@
 """Zoo: the checkpoints that the registry and the catalog know, their cards, and what brings others here."""
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import Any
 
 import streamlit as st
@@ -19,6 +20,8 @@ __all__ = ["checkpoints_page"]
 
 _MOST = 4
 """Cards beside one another."""
+_MOST_LETTERS, _LETTERS = 96, 24
+"""Of a name in the lineage, and of one of its lines."""
 _COMPARED = (
     "modality",
     "architecture",
@@ -120,7 +123,7 @@ def _card(zoo: Zoo, row: Json) -> None:
     outcomes = zoo.history(checkpoint=row["name"])
     if outcomes:
         st.markdown("**History here**")
-        outcomes_table(outcomes)
+        outcomes_table(outcomes, without=("checkpoint",))
     fetch, remove, _ = st.columns([1, 1, 3])
     if not row["here"] and fetch.button("Fetch its weights", icon=":material/download:"):
         _queue(zoo, FetchRequest(names=(row["name"],)), card=row["name"])
@@ -149,7 +152,8 @@ def _lineage(row: Json) -> str:
 
 
 def _quoted(name: object) -> str:
-    bare = shown(name)[:60].replace("\\", "\\\\").replace('"', '\\"')
+    lines = wrap(shown(name)[:_MOST_LETTERS], _LETTERS)
+    bare = "\\n".join(line.replace("\\", "\\\\").replace('"', '\\"') for line in lines)
     return f'"{bare}"'
 
 

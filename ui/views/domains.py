@@ -99,7 +99,7 @@ def _all(zoo: Zoo, modality: str) -> None:
                 "domain": card.name,
                 "title": card.title,
                 "family": card.family,
-                "sketched rows": card.rows or None,
+                "sketched rows": f"{card.rows:,}" if card.rows else None,
                 "license": card.license,
                 "origin": str(card.origin),
             }

@@ -53,9 +53,11 @@ __all__ = [
     "return_to_place",
     "sheet",
     "signed_in",
+    "sortable",
     "ticked",
     "viewer",
     "watch",
+    "way_to",
     "when",
     "work_of",
 ]
@@ -79,10 +81,14 @@ _WORK = {
 }
 _OBJECT = ("folder", "name", "hub", "names", "words")
 """Fields that name what a job is about, where no data are."""
+_READ = 50
+"""Rows that somebody reads on a phone."""
 _TELLING = 3
 """Cells of a row that tell it from others."""
 _FIGURE = 168
 """Pixels of a figure."""
+_LONG, _LONG_WIDTH = 26, 190
+"""Letters from which a column of a table is cut short, and the pixels that it has then."""
 STAMP = 140
 """Pixels of a column of times."""
 _CURVES = 2
@@ -99,6 +105,12 @@ def go(page: str, **place: str) -> NoReturn:
     """Another page or place, under the same token."""
     token = st.session_state["token"]
     st.switch_page(st.session_state["pages"][page], query_params={**({"token": token} if token else {}), **place})
+
+
+def way_to(page: str, label: str) -> None:
+    """A button to another page, for whoever has nothing to do on this one yet."""
+    if st.button(label, type="primary", icon=":material/arrow_forward:"):
+        go(page)
 
 
 def require_sign_in(admitted: Sequence[str]) -> None:
@@ -197,10 +209,14 @@ def picture(chart: charts.Picture, words: str) -> None:
 def sheet(rows: Sequence[Mapping[str, object]], **options: Any) -> Any:  # noqa: ANN401 - Streamlit's own, handed on
     """A table of texts and numbers that can be sorted, as wide as the page."""
     frame = pd.DataFrame(rows)
+    widths = {}
     for name in frame.columns:
         if not pd.api.types.is_numeric_dtype(frame[name]):
             frame[name] = frame[name].map(lambda cell: "" if cell is None else shown(cell))
-    return st.dataframe(frame, hide_index=True, width="stretch", placeholder="-", **options)
+            if frame[name].map(len).max() > _LONG:
+                widths[name] = st.column_config.TextColumn(width=_LONG_WIDTH)
+    config = {**widths, **options.pop("column_config", {})}
+    return st.dataframe(frame, hide_index=True, width="stretch", placeholder="-", column_config=config, **options)
 
 
 def ticked(rows: Sequence[Mapping[str, object]], label: str, most: int, key: str, **options: Any) -> list[int]:  # noqa: ANN401 - as above
@@ -223,6 +239,21 @@ def ticked(rows: Sequence[Mapping[str, object]], label: str, most: int, key: str
         )
         table(rows, label)
     return [*dict.fromkeys([*marked, *listed])][:most]
+
+
+def sortable(rows: Sequence[Mapping[str, object]], label: str, key: str, shares: Sequence[str] = ()) -> None:
+    """A table that can be sorted; on a narrow screen the first of its rows, as cards. ``shares`` are in percent."""
+    with st.container(key=f"{WIDE}-{key}"):
+        sheet(rows, column_config=dict.fromkeys(shares, st.column_config.NumberColumn(format="percent")))
+    if rows:
+        with st.container(key=f"{NARROW}-{key}"):
+            table([{**row, **_in_percent(row, shares)} for row in rows[:_READ]], label)
+            if len(rows) > _READ:
+                st.caption(f"The first {_READ} of {len(rows):,} rows; the CSV holds all.")
+
+
+def _in_percent(row: Mapping[str, Any], shares: Sequence[str]) -> dict[str, str]:
+    return {name: render.percent(row[name]) for name in shares if row.get(name) is not None}
 
 
 def figure(label: str, value: str, below: str, help: str | None = None) -> None:
@@ -470,10 +501,11 @@ def curves_of(curves: Mapping[str, Iterable[Sequence[float]]], expected: Json | 
 # ---------------------------------------------------------------- outcomes
 
 
-def outcomes_table(outcomes: Sequence[Outcome]) -> None:
-    """What became of earlier tunings, the newest first."""
+def outcomes_table(outcomes: Sequence[Outcome], without: Sequence[str] = ()) -> None:
+    """What became of earlier tunings, the newest first; ``without`` the columns that the page has named already."""
     newest = sorted(outcomes, key=lambda outcome: outcome.created, reverse=True)
-    table([outcome_cells(one) for one in newest], "Outcomes")
+    rows = [outcome_cells(one) for one in newest]
+    table([{name: cell for name, cell in row.items() if name not in without} for row in rows], "Outcomes")
 
 
 def outcome_cells(one: Outcome) -> dict[str, str]:

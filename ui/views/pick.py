@@ -298,7 +298,9 @@ def _show(zoo: Zoo, advice: Json) -> None:
     outcomes = zoo.history(sample_digest=sample["digest"])
     if outcomes:
         last = answers.before_line(outcomes)
-        _answered("before", "What became of this sample so far", last, partial(outcomes_table, outcomes))
+        _answered(
+            "before", "What became of this sample so far", last, partial(outcomes_table, outcomes, ("sample", "metric"))
+        )
 
 
 def _changed(zoo: Zoo, advice: Json) -> None:

@@ -16,7 +16,18 @@ from registry.zoo import Zoo
 from ui import render
 from ui.glossary import TERMS
 from ui.strangers import markdown as literal
-from ui.views.parts import STAMP, figure, go, opened_zoo, outcome_cells, picture, refused, ticked
+from ui.views.parts import (
+    STAMP,
+    earlier_advice,
+    figure,
+    go,
+    opened_zoo,
+    outcome_cells,
+    picture,
+    refused,
+    ticked,
+    way_to,
+)
 from ui.views.tables import table
 
 __all__ = ["track_page"]
@@ -31,6 +42,7 @@ def track_page() -> None:
     ours = [one for one in zoo.history() if one.origin is Origin.OURS]
     if not ours:
         st.markdown("No run has finished here. **Pick** a checkpoint, **Tune** it: what comes of it stands here.")
+        way_to("tune", "Go to Tune") if earlier_advice(zoo) else way_to("pick", "Go to Pick")
         return
     kept = _filtered(sorted(ours, key=lambda one: one.created, reverse=True))
     record = track_record(kept)

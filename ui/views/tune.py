@@ -18,9 +18,8 @@ from recommender.requests import (
 )
 from recommender.runs.event_log import RANGE_LOSS, RANGE_RATE, EventLog
 from recommender.runs.folder import RunFolder, RunState, find_run, run_folders
-from registry.cards import JobRecord, Task
+from registry.cards import JobRecord, Metric, Task
 from registry.errors import TransferZooError, UnknownName
-from registry.escapes import shown
 from registry.forms import Json
 from registry.modalities import modalities
 from registry.readers.rows import known_suffixes
@@ -46,10 +45,11 @@ from ui.views.parts import (
     queue_and_show,
     refused,
     requested,
-    sheet,
+    sortable,
     ticked,
     viewer,
     watch,
+    way_to,
 )
 from ui.views.tables import table
 
@@ -85,6 +85,7 @@ def _planned(zoo: Zoo, advice: Json | None) -> None:
     st.title("Tune", anchor=False)
     if advice is None or not advice["choices"]:
         st.markdown("There is no advice to carry out yet. **Pick** gives some: it takes a path or a dropped file.")
+        way_to("pick", "Go to Pick")
         return
     st.caption(literal(f"{advice['sample']['name']}: {render.sample_words(advice['sample'])}"))
     if change := changed_since(zoo, advice["sample"]):
@@ -261,7 +262,7 @@ def _run(zoo: Zoo, name: str) -> None:
         st.subheader("Expected and realized", anchor=False)
         picture(charts.realized_chart(metrics), "Of the test rows; lines are 90 % intervals.")
         for control in result.get("controls") or []:
-            st.caption(literal(", ".join(f"{key} {_brief(value)}" for key, value in control.items())))
+            st.caption(literal(_held_against(control)))
     with right:
         _learned(result)
     for note in result["notes"]:
@@ -271,8 +272,15 @@ def _run(zoo: Zoo, name: str) -> None:
     _uses(zoo, run, result)
 
 
-def _brief(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else shown(value)
+def _held_against(control: Json) -> str:
+    """What a control scored, and by how much the run beats it."""
+    metric = control["metric"]
+    unit = "" if metric == Metric.R2 else " points"
+    more = (
+        f"{render.scored_difference(control['gain'], metric)}{render.give_or_take(control['standard_error'], metric)}"
+    )
+    scored = render.scored(control["score"], metric)
+    return f"{control['what'][:1].upper()}{control['what'][1:]}: {scored}; the run {more}{unit} (one standard error)."
 
 
 def _realized(metrics: Json, metric: str) -> None:
@@ -453,9 +461,9 @@ def _predicted(zoo: Zoo, job: JobRecord) -> None:
         ]
     else:
         _shown(zoo, job, rows)
-        sheet(rows)
-    listed = table_csv([*rows[0]] if rows else plain, rows)
-    st.download_button("Download CSV", listed, f"predictions-{job.id}.csv", "text/csv", key=f"predicted-{job.id}")
+        sortable(rows, "Predictions", f"predictions-{job.id}", shares=("confidence",))
+    written = table_csv([*rows[0]] if rows else plain, rows)
+    st.download_button("Download CSV", written, f"predictions-{job.id}.csv", "text/csv", key=f"predicted-{job.id}")
     for note in answer["notes"]:
         st.caption(literal(note))
 
