@@ -8,7 +8,7 @@ import pytest
 
 from registry.home import catalog_folder
 from tests.benchmarks.proving_ground.cells import Cell, Result
-from tests.benchmarks.proving_ground.measured import MOST_BYTES, longest, rows_of
+from tests.benchmarks.proving_ground.measured import MOST_BYTES, fitting, longest, rows_of
 from tests.benchmarks.proving_ground.targets import FAMILIES
 
 TARGET = "rsscn7"
@@ -59,6 +59,14 @@ def test_where_room_is_short_a_training_gives_way_to_a_longer_one_of_the_pair():
     rows = table(TWO_DRAWS)
     assert [row["epochs"] for row in longest(rows) if row["strategy"] == "lp-ft"] == [20]
     assert [row for row in rows if row["epochs"] != 5] == longest(rows)
+
+
+def test_as_few_rows_give_way_as_must_and_those_from_scratch_first():
+    bare = [of(6, "scratch", 0.3, epochs=5), of(7, "scratch", 0.4, epochs=20, seed=1)]
+    rows = table([*TWO_DRAWS, *bare])
+    left = [fitting(rows, lambda kept, most=most: len(kept) <= most) for most in (len(rows), len(rows) - 1, 0)]
+    gone = [{(row["strategy"], row["epochs"]) for row in rows if row not in kept} for kept in left]
+    assert gone == [set(), {("scratch", 5)}, {("scratch", 5), ("lp-ft", 5)}]
 
 
 @pytest.mark.parametrize("name", ["measured.csv", "measured_text.csv"])

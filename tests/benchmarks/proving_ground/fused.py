@@ -13,12 +13,14 @@ from recommender.plan import UNSURE
 from recommender.strategies.cost import PRICE
 from registry.catalog import read_catalog
 from registry.home import catalog_folder
-from tests.benchmarks.proving_ground.cells import Cell, Setting
+from tests.benchmarks.proving_ground.cells import HERE, Cell, Setting
 
-__all__ = ["Expectation", "advised", "bundled", "expectations", "figures", "figures_name", "from_scratch"]
+__all__ = ["JUDGED", "Expectation", "advised", "bundled", "expectations", "figures", "figures_name", "from_scratch"]
 
-JUDGED = {"block-probe": "linear-probe", "lp-ft": "lp-ft"}
-"""Truths, with what the product calls their strategy."""
+JUDGED = "judged"
+"""Folder of a modality whose outcomes are all that is measured, where the catalog's are fewer."""
+TRUTHS = {"block-probe": "linear-probe", "lp-ft": "lp-ft"}
+"""Truths that are judged, with what the product calls their strategy."""
 PROBE = "block-probe"
 """What cells call the product's linear probe."""
 
@@ -56,10 +58,11 @@ def expectations(cases: Iterable[Case], known: Iterable[Case] | None = None) -> 
 
 @lru_cache(maxsize=2)
 def bundled(modality: str, catalog: Path | None = None) -> tuple[Expectation, ...]:
-    """Of the cells of a modality in catalog/outcomes/measured.csv, as that of another ``catalog`` has it."""
+    """Of all measured cells of a modality, by what the bundled outcomes, or those of another ``catalog``, tell."""
+    bundled_ones, judged = catalog or catalog_folder(), HERE / modality / JUDGED
     cases, known = (
         [case for case in Fusion.of(read_catalog(folder).outcomes).cases if case.modality == modality]
-        for folder in (catalog_folder(), catalog or catalog_folder())
+        for folder in (judged if judged.is_dir() else bundled_ones, bundled_ones)
     )
     return tuple(expectations(cases, known))
 
@@ -78,9 +81,9 @@ def figures(design: Sequence[Cell], collected: Iterable[Expectation]) -> dict[st
     """Mean, low and high of every truth that is judged, by name and (weights, target)."""
     weights = {cell.digest[:8]: cell.weights for cell in design if cell.digest}
     by_name: dict[str, dict[tuple[str, str], float]] = {}
-    settings = {truth: {c.setting for c in design if c.strategy == truth} for truth in JUDGED}
+    settings = {truth: {c.setting for c in design if c.strategy == truth} for truth in TRUTHS}
     for one in collected:
-        for truth, strategy in JUDGED.items():
+        for truth, strategy in TRUTHS.items():
             for setting in settings[truth]:
                 if one.case.checkpoint in weights and one.case.strategy == strategy and _is_of(one.case, setting):
                     pair = weights[one.case.checkpoint], one.case.sample
@@ -108,7 +111,7 @@ def advised(design: Sequence[Cell], collected: Iterable[Expectation], setting: S
         net = score - PRICE * float(np.log2(1.0 if case.kind is Kind.HEAD else passes))
         if case.kind is Kind.SCRATCH:
             scratch[case.body, case.sample] = net
-        elif case.strategy in JUDGED.values() and case.kind is Kind.HEAD:
+        elif case.strategy in TRUTHS.values() and case.kind is Kind.HEAD:
             continue
         elif (weights.get(case.checkpoint, ""), case.sample, case.strategy) in carried_out:
             pair = weights[case.checkpoint], case.sample

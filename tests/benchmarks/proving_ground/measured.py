@@ -8,15 +8,17 @@ were drawn later. *No transfer*, on the plainest raw features, is cross-validate
 yet, for earlier draws cannot be repeated on every set; the nearness is the share of the registry's own domain pairs
 that lie farther apart. `head` is what a head on the same block and rows scored on the same test part; where a recipe
 was tried on rows of which no probe was cross-validated, it stands for the probe too. Where the table would be too
-large, a training gives way to a longer one of the same pair and rows. With ``--keep`` the table's rows stay
-as they are, and what it has not comes to them.
+large, a training gives way to a longer one of the same pair and rows, as few as must. With ``--keep`` the
+table's rows stay as they are, and what it has not comes to them. With ``--judged`` all that is measured goes where the
+report reads whom it judges.
 """
 
 import argparse
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -39,10 +41,11 @@ from tests.benchmarks.proving_ground.cells import (
     read_outcomes,
     read_scores,
 )
+from tests.benchmarks.proving_ground.fused import JUDGED
 from tests.benchmarks.proving_ground.targets import FAMILIES, GROUNDS, IMAGES, Ground, sets_of
 from tests.benchmarks.proving_ground.truth import kept_now
 
-__all__ = ["longest", "rows_of"]
+__all__ = ["fitting", "longest", "rows_of"]
 
 RECIPES = {"5 epochs": 5, "20 epochs": 20}
 """Of the recipes those that differ from cells in nothing but their epochs."""
@@ -205,6 +208,17 @@ def longest(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if int(str(row["epochs"] or 0)) == most[_trained(row)]]
 
 
+def fitting(rows: Sequence[Row], fits: Callable[[Sequence[Row]], bool]) -> list[Row]:
+    """As many rows as fit: of trainings beside longer ones the last give way first, from scratch before others."""
+    kept, most = [*rows], {id(row) for row in longest(rows)}
+    shorter = [row for row in reversed(rows) if id(row) not in most]
+    for row in sorted(shorter, key=lambda row: row["strategy"] != "scratch"):
+        if fits(kept):
+            break
+        kept = [one for one in kept if one is not row]
+    return kept
+
+
 def _trained(row: Row) -> tuple[object, ...]:
     return tuple(row[name] for name in ("weights", "body", "sample_name", "strategy", "rows_train"))
 
@@ -298,6 +312,7 @@ def main() -> None:
     parser.add_argument("--teachers", type=Path, default=Path(".cache/teachers"), help="real text checkpoints")
     parser.add_argument("--cache", type=Path, default=Path(".cache/proving"))
     parser.add_argument("--strategies", nargs="+", help="these alone")
+    parser.add_argument("--judged", action="store_true", help="all cells, into the folder that the report judges")
     parser.add_argument("--keep", action="store_true", help="the table's own rows as they are, to which others come")
     requested = parser.parse_args()
     ground, folder = GROUNDS[requested.modality], HERE / requested.modality
@@ -309,7 +324,11 @@ def main() -> None:
     if ground is IMAGES:
         with (HERE.parent / "recipes.csv").open(newline="") as file:
             tried = list(csv.DictReader(file))
-    path = catalog_folder() / "outcomes" / ("measured.csv" if ground is IMAGES else f"measured_{ground.modality}.csv")
+    bundled = (
+        catalog_folder() / "outcomes" / ("measured.csv" if ground is IMAGES else f"measured_{ground.modality}.csv")
+    )
+    judged = folder / JUDGED / "outcomes" / bundled.name
+    path, most_bytes = (judged, sys.maxsize) if requested.judged else (bundled, MOST_BYTES)
     sizes = {
         (c.target, c.rows, c.seed): results[c.cell].rows_train
         for c in design
@@ -318,7 +337,7 @@ def main() -> None:
     most = {target: rows for (target, size, _), rows in sizes.items() if size == ground.probe_rows}
     targets_tried = {(row["target"], int(row["rows"]), 0) for row in tried if row["target"] in most}
     sizes = {of: min(of[1], most[of[0]]) for of in targets_tried} | sizes
-    facts = _facts_of(path, sizes)
+    facts = _facts_of(judged, sizes) | _facts_of(bundled, sizes)
     for target, rows, seed in sorted({*sizes} - {*facts}):
         if target in FAMILIES:
             train = bench.rows_of(target, rows, seed).train
@@ -334,9 +353,8 @@ def main() -> None:
     table = [*before, *sorted(kept, key=lambda row: row["strategy"] != "linear-probe")]
     table = [row for at, row in enumerate(table) if at < len(before) or _cell(row) not in there]
     own: dict[str, str] = {} if ground is IMAGES else {"modality": ground.modality}
-    text = _written(table, own)
-    if len(text) > MOST_BYTES:
-        text = _written(longest(table), own)
+    text = _written(fitting(table, lambda rows: len(_written(rows, own)) <= most_bytes), own)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     print(f"{path}: {len(text):,} bytes")
 
