@@ -273,9 +273,8 @@ def _may_win(best: Choice, others: Sequence[Choice]) -> tuple[str, ...]:
         apart = np.hypot(e.high - e.low, ours.high - ours.low) / (2 * Z)
         chance = float(ndtr((e.mean - ours.mean) / apart))
         if chance >= _MAY_WIN:
-            expected = f"{e.metric.words(e.mean)} ({e.metric.words(e.low)} to {e.metric.words(e.high)})"
             return (
-                f"the same net from random weights has a chance of {chance:.0%} to score more, expected {expected}, "
+                f"the same net from random weights has a chance of {chance:.0%} to score more, expected {e.words}, "
                 "which nothing known before a training decides: `--controls` holds the run against it",
             )
     return ()

@@ -311,7 +311,8 @@ def _behind(look: _Look, leader: _Look, part: Sample, sure: float) -> str | None
         apart = part.metric.difference(mine.score.value - theirs.score.value)
         return f"it scores {apart} beside {leader.name} and gives the true classes less probability"
     low, high = np.quantile(mine.score.draws - theirs.score.draws, [1 - sure, sure])
-    return None if high >= 0 else f"it lies {part.metric.interval(-float(high), -float(low))} behind {leader.name}"
+    apart = f"{part.metric.interval(-float(high), -float(low))} ({200 * sure - 100:.4g} % interval)"
+    return None if high >= 0 else f"it lies {apart} behind {leader.name}"
 
 
 def _part(sample: Sample, candidates: Sequence[Candidate], most: int, seed: int) -> Sample:

@@ -4,6 +4,7 @@ Long work is queued and gives a job; ids lead to more. Only what lies below the 
 unless that was allowed when the server was started.
 """
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import wraps
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mcp.server import MCPServer
-from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.exceptions import MCPServerError, ResourceNotFoundError, ToolError
 from mcp_types import ToolAnnotations
 
 from recommender.checks import check_request, require_advice
@@ -19,9 +20,10 @@ from recommender.observer import Observer
 from recommender.requests import PredictRequest, RecommendRequest, Request, SampleRequest, choice_request
 from recommender.runs.folder import RunState, find_run
 from recommender.service import perform, read_sample
-from registry.cards import Checkpoint, JobRecord, Task
+from registry.cards import Checkpoint, JobRecord, JobState, Task, Wanted
 from registry.errors import TransferZooError, UnknownName
 from registry.forms import to_json
+from registry.modalities import modalities
 from registry.spans import OUTSIDE
 from registry.zoo import Zoo
 from ui import job_queue
@@ -32,6 +34,9 @@ __all__ = ["create_server"]
 _Plain = dict[str, Any]
 _MOST = 20
 """Rows of a list that an answer holds."""
+_SHOWN = 10
+"""Rows of predictions."""
+_JOB = re.compile(r"[0-9a-f]{12}")
 _BESIDE = ("labels", "groups", "test", "unlabelled")
 """Other places that a sample is read from."""
 _READS = ToolAnnotations(read_only_hint=True, open_world_hint=False)
@@ -57,20 +62,20 @@ def create_server(zoo: Zoo, roots: Sequence[Path], *, allow_tune: bool = False) 
     server.add_tool(_worded(tools.recommend), annotations=_QUEUES)
     if allow_tune:
         server.add_tool(_worded(tools.tune), annotations=_QUEUES)
-    server.resource("advice://{recommendation}", mime_type="application/json")(tools.advice)
-    server.resource("card://{checkpoint}", mime_type="application/json")(tools.card)
+    for uri, resource in (("advice://{recommendation}", tools.advice), ("card://{checkpoint}", tools.card)):
+        server.resource(uri, mime_type="application/json")(_worded(resource, ResourceNotFoundError))
     return server
 
 
-def _worded(tool: Any) -> Any:  # noqa: ANN401 - a method, whose signature stays as it is
-    """The same tool; what it refuses is said with what to do about it."""
+def _worded(tool: Any, kind: type[MCPServerError] = ToolError) -> Any:  # noqa: ANN401 - its signature stays as it is
+    """The same tool or resource; what it refuses is said with what to do about it."""
 
     @wraps(tool)
     def worded(*args: object, **fields: object) -> object:
         try:
             return tool(*args, **fields)
         except TransferZooError as cause:
-            raise ToolError(f"{type(cause).__name__}: {cause}. {cause.remedy}") from cause
+            raise kind(f"{type(cause).__name__}: {cause}. {cause.remedy}".strip()) from cause
 
     return worded
 
@@ -84,16 +89,21 @@ class _Tools:
     def search_checkpoints(
         self, words: str = "", modality: str | None = None, max_parameters: int | None = None, limit: int = 10
     ) -> _Plain:
-        """Pretrained checkpoints that are here, smallest first; words of name, architecture or source."""
+        """Pretrained checkpoints that are here, smallest first; words of name, modality, architecture or source.
+
+        ``modality`` is ``image``, ``text`` or what a plug-in reads.
+        """
+        if modality is not None and modality not in modalities:
+            raise UnknownName("modality", modality, list(modalities))
         wanted = words.casefold().split()
-        matching = [
-            card
-            for card in self._zoo.checkpoints(modality)
-            if all(word in _text(card) for word in wanted)
-            and (max_parameters is None or (card.parameters or 0) <= max_parameters)
-        ]
-        shown = sorted(matching, key=lambda card: (card.parameters or 0, card.name))[: max(1, min(limit, _MOST))]
-        return {"matching": len(matching), "checkpoints": [_brief(card) for card in shown]}
+        cards = self._zoo.checkpoints_where(Wanted(modality, most_parameters=max_parameters))
+        matching = [card for card in cards if all(word in _text(card) for word in wanted)]
+        shown = sorted(matching, key=lambda card: (card.parameters, card.name))[: max(1, min(limit, _MOST))]
+        return {
+            "matching": len(matching),
+            "checkpoints": [_brief(card) for card in shown],
+            **({} if matching else {"hint": "Every word must match: use fewer, or none to list all."}),
+        }
 
     def inspect_data(
         self, path: str, text: str | None = None, label: str | None = None, text2: str | None = None
@@ -127,7 +137,10 @@ class _Tools:
         return self._queue(RecommendRequest(sample=sample, keep=keep, max_parameters=max_parameters))
 
     def explain(self, recommendation: str, place: int = 1) -> _Plain:
-        """The verdict of advice, its choices in brief, and all reasons of the choice at a place (1 is the best)."""
+        """The verdict of advice, its choices in brief, and all reasons of the choice at a place (1 is the best).
+
+        Choices of one tier cannot be told apart. What has seen the data before stands last, whatever it scores on them.
+        """
         advice = require_advice(self._zoo, recommendation)
         choices = advice["choices"]
         return {
@@ -136,6 +149,11 @@ class _Tools:
             "metric": advice["sample"]["metric"],
             "choices": [_choice(choice) for choice in choices[:5]],
             "because": _at(choices, place)["because"] if choices else [],
+            "skipped": len(advice["skipped"]),
+            "not_here": len(advice.get("not_probed", ())),
+            **({"considered": advice["considered"]} if advice.get("considered") else {}),
+            **({"undone": len(advice["undone"])} if advice.get("undone") else {}),
+            **({"shift": advice["shift"]["sentence"]} if advice.get("shift") else {}),
         }
 
     def compare(self, recommendation: str, first: int = 1, second: int = 2) -> _Plain:
@@ -160,11 +178,10 @@ class _Tools:
         return self._queue(request.model_copy(update={"sample": request.sample.model_copy(update=inside)}))
 
     def run_status(self, name: str) -> _Plain:
-        """How a job or a run stands: fraction done, then the id of its advice or run, expected and realized score."""
-        job = next((job for job in self._zoo.jobs.list() if job.id == name), None)
-        if job is not None:
+        """How a job or a run stands: how far it is, then the id of its advice or run, expected and realized score."""
+        if _JOB.fullmatch(name):
             job_queue.ensure_worker(self._zoo)
-            return _stand(self._zoo.jobs.get(job.id))
+            return _stand(self._zoo.jobs.get(name))
         run = find_run(self._zoo.home, name)
         if run.state is not RunState.FINISHED:
             return {"run": run.id, "state": str(run.state), "reason": run.reason}
@@ -193,7 +210,7 @@ class _Tools:
         return {
             "rows": len(rows),
             "predictions": dict(counts.most_common(_MOST)),
-            "first": [{name: row[name] for name in names} for row in rows[:_MOST]],
+            "first": [{name: _rounded(row[name]) for name in names} for row in rows[:_SHOWN]],
             "judged": answer["judged"],
             "skipped": len(answer["skipped"]),
         }
@@ -231,12 +248,16 @@ def _kinds(row: Mapping[str, Any]) -> list[str]:
 
 
 def _text(card: Checkpoint) -> str:
-    return f"{card.name} {card.architecture} {card.source} {card.domain}".casefold()
+    return f"{card.name} {card.modality} {card.architecture} {card.source} {card.domain}".casefold()
 
 
 def _brief(card: Checkpoint) -> _Plain:
     names = ("name", "modality", "architecture", "parameters", "license", "domain")
     return {name: getattr(card, name) for name in names}
+
+
+def _rounded(value: object) -> object:
+    return round(value, 4) if isinstance(value, float) else value
 
 
 def _score(expected: Mapping[str, Any]) -> _Plain:
@@ -245,16 +266,21 @@ def _score(expected: Mapping[str, Any]) -> _Plain:
 
 def _choice(choice: Mapping[str, Any]) -> _Plain:
     brief = {name: choice[name] for name in ("checkpoint", "strategy", "tier")}
-    return {**brief, "expected": _score(choice["expected"]), "seconds": round(choice["cost"]["seconds"], 1)}
+    seen = {"has_seen": choice["exposure"]["because"]} if choice.get("exposure") else {}
+    return {**brief, "expected": _score(choice["expected"]), "seconds": round(choice["cost"]["seconds"], 1), **seen}
 
 
 def _stand(job: JobRecord) -> _Plain:
+    moving = {
+        "phase": f"{job.stage} {job.part}".strip(),
+        "step": f"{job.step} of {job.steps}" if job.steps else "",
+        "done": f"{job.done} of {job.of}" if job.of else "",
+    }
     return {
         "job": job.id,
         "kind": job.kind,
         "state": str(job.state),
-        "phase": f"{job.stage} {job.part}".strip(),
-        "step": f"{job.step} of {job.steps}" if job.steps else "",
+        **(moving if job.state is JobState.RUNNING else {}),
         **(job.result or {}),
         **({"error": job.error} if job.error else {}),
     }

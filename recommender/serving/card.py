@@ -18,7 +18,7 @@ from recommender.serving.predict import finished
 from registry.cards import UNKNOWN_LICENSE, Checkpoint, Metric, Task
 from registry.escapes import shown
 from registry.files import write_atomic
-from registry.metrics import Z
+from registry.metrics import LEVEL, Z
 from registry.modalities import modalities
 
 __all__ = ["model_card", "write_card"]
@@ -149,7 +149,7 @@ def _scores(result: Mapping[str, Any]) -> dict[str, object]:
     rows[f"{metric} on the test rows"] = f"{metric.words(score)}{within}"
     if "expected_mean" in metrics:
         bounds = metric.interval(metrics["expected_low"], metrics["expected_high"])
-        rows["expected before"] = f"{metric.words(metrics['expected_mean'])} ({bounds})"
+        rows["expected before"] = f"{metric.words(metrics['expected_mean'])} ({LEVEL}: {bounds})"
     return rows
 
 

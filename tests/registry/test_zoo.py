@@ -219,6 +219,25 @@ def test_the_nearest_of_a_family_are_found_behind_any_number_of_nearer_ones(zoo)
     assert zoo.near(cloud(100), 5, family="nobody's") == []
 
 
+def test_a_family_is_read_once_and_again_when_there_are_other_sketches(zoo, monkeypatch):
+    read, ours = [], zoo.store.sketch_numbers
+
+    def numbers(lens, *, after=0, family=None):
+        read.append(family)
+        return ours(lens, after=after, family=family)
+
+    monkeypatch.setattr(zoo.store, "sketch_numbers", numbers)
+    for _ in range(3):
+        assert names(zoo.near(cloud(100), 9, family="shades")) == ["gray", "dark", "bright"]
+    assert read.count("shades") == 1
+    lens = zoo.lens("image")
+    zoo.store.write(Entries(domains=(a_domain("dusk"),), sketches=(sketch_of("dusk", cloud(90), lens),)))
+    assert sorted(names(zoo.near(cloud(100), 9, family="shades"))) == ["bright", "dark", "dusk", "gray"]
+    for number in range(12):
+        zoo.near(cloud(100), 1, family=f"family {number}")
+    assert len(zoo._domains._families) == 8
+
+
 def test_what_was_removed_is_no_neighbor_though_sketches_are_not_counted_at_each_search(zoo, monkeypatch):
     monkeypatch.setattr(domain_search, "_COUNTED_AFTER", 10**9)
     assert names(zoo.near(cloud(40), 1)) == ["dark"]

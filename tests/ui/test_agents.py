@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from mcp import Client, StdioServerParameters
+from mcp import Client, MCPError, StdioServerParameters
 
 from recommender.requests import request_of
 from recommender.serving.predict import AnswerForm, PredictedSpan, TaggedRow
@@ -75,6 +75,27 @@ def test_checkpoints_are_found_by_words_and_size(ask):
     answer = ask("search_checkpoints", words="resnet cifar", max_parameters=600_000).structured_content
     assert answer["matching"] >= 1
     assert all("resnet" in card["name"] for card in answer["checkpoints"])
+
+
+def test_where_no_checkpoint_fits_it_is_said_what_to_ask_for(ask):
+    assert ask("search_checkpoints", words="text minilm").structured_content["matching"] >= 1
+    answer = ask("search_checkpoints", words="image minilm").structured_content
+    assert (answer["matching"], "use fewer" in answer["hint"]) == (0, True)
+    refused = ask("search_checkpoints", modality="video")
+    assert refused.is_error
+    assert "Known: image, text" in refused.content[0].text
+
+
+def test_a_resource_that_is_not_there_is_named_with_the_known_ones(zoo, caplog):
+    async def refused(uri: str) -> str:
+        async with Client(create_server(zoo, [])) as client:
+            with pytest.raises(MCPError) as error:
+                await client.read_resource(uri)
+        return str(error.value)
+
+    assert "there is no recommendation named 'none'" in asyncio.run(refused("advice://none"))
+    assert "there is no checkpoint named 'none'" in asyncio.run(refused("card://none"))
+    assert "Traceback" not in caplog.text
 
 
 def test_data_is_described_in_brief(ask, tmp_path):
@@ -164,6 +185,7 @@ async def whole_path(client: Client, place: Path) -> dict[str, Any]:
             status = await call("run_status", name=job)
             if status["state"] in job_queue.OVER:
                 assert status["state"] == "finished", status
+                assert {"phase", "done"}.isdisjoint(status)
                 return status
             await asyncio.sleep(0.5)
         raise AssertionError(job)
@@ -173,6 +195,8 @@ async def whole_path(client: Client, place: Path) -> dict[str, Any]:
     explained = await call("explain", recommendation=advised["recommendation"])
     assert explained["choices"]
     assert explained["because"]
+    assert explained["skipped"] + explained["not_here"] > 0
+    assert len(json.dumps(explained)) < 6000
     resource = await client.read_resource(f"advice://{advised['recommendation']}")
     assert json.loads(resource.contents[0].text)["id"] == advised["recommendation"]
     tuned = await finished((await call("tune", recommendation=advised["recommendation"], path=str(place)))["job"])

@@ -9,7 +9,7 @@ from rich.text import Text
 from registry.escapes import shown
 from registry.forms import Json
 from ui.render.parts import Fitting, bullet, give_way, new_table
-from ui.render.words import percent, percentage_points, scored
+from ui.render.words import interval, percent, percentage_points, scored
 
 _SHOWN = 40
 """Results that a screen has room for."""
@@ -100,7 +100,7 @@ def record_report(record: Json) -> RenderableType:
 
 
 def _summary(row: Json) -> tuple[str, ...]:
-    reach = f"{percent(row['coverage'])} ({percent(row['coverage_low'])} to {percent(row['coverage_high'])})"
+    reach = f"{percent(row['coverage'])} (90 %: {interval(row['coverage_low'], row['coverage_high'])})"
     error = "" if row["bias_error"] is None else f" ± {100 * row['bias_error']:.1f}"
     off = f"{100 * row['off']:.1f} points"
     return str(row["runs"]), str(row["covered"]), reach, f"{percentage_points(row['bias'])}{error} points", off

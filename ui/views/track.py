@@ -90,7 +90,7 @@ def _summed(summary: TrackSummary) -> None:
     """How far expectations could be trusted."""
     error = summary.bias_error
     sure = "one run has no error" if error is None else f"± {100 * error:.1f} (one standard error)"
-    nominal = f"should be 90 %; so many runs: {render.interval(summary.coverage_low, summary.coverage_high)}"
+    nominal = f"should be 90 %; its 90 % interval: {render.interval(summary.coverage_low, summary.coverage_high)}"
     with st.container(horizontal=True):  # which a narrow screen breaks into two lines
         figure("Within interval", f"{summary.covered} of {summary.runs}", nominal, TERMS["coverage"])
         figure("Bias in points", render.percentage_points(summary.bias), sure, TERMS["bias"])
