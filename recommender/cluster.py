@@ -44,6 +44,7 @@ from registry.features import Encoded
 from registry.files import chain_of
 from registry.progress import Cancelled, Event, Phase, Progress, require_wanted, silent
 from registry.sample import Sample
+from registry.threads import Cores
 from registry.zoo import Zoo
 
 __all__ = ["ray_workers", "run_on_ray"]
@@ -411,10 +412,17 @@ def _zoo(place: _Place) -> Zoo:
     return Zoo.open(place.home, registry=place.registry, objects=place.objects, mend=False)
 
 
+def _keep_to_share() -> None:
+    """Open items with as many threads as the task has cores; those of torch are OMP_NUM_THREADS, which Ray sets."""
+    assigned: dict[str, float] = ray.get_runtime_context().get_assigned_resources()  # type: ignore[no-untyped-call]
+    Cores.share = assigned.get("CPU", 1.0)
+
+
 def _carry_out(
     sent: tuple[Callable[..., Any], object], piece: object, place: _Place, seconds: float | None, ends: float | None
 ) -> tuple[object, list[tuple[type[Warning], str]]]:
     """What comes of a piece of work, with the warnings meanwhile."""
+    _keep_to_share()
     work, shared = sent
     deadline = Deadline.going_on(seconds, 0.0 if ends is None else ends - time.time())
     with warnings.catch_warnings(record=True) as warned:
@@ -427,6 +435,7 @@ def _train(
     sent: tuple[Job, Provider | None, _Place | None], reports: Queue, answers: Queue
 ) -> tuple[TuningRun, Outcome] | BaseException:
     """A job carried out, or how it ended."""
+    _keep_to_share()
     job, provider, place = sent
     line = _Line(reports, answers)
     if place is not None:

@@ -5,9 +5,7 @@ varies them (augmentation), what becomes of a row follows from the seed, the epo
 run sees the same.
 """
 
-import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -22,12 +20,12 @@ from registry.files import allocate
 from registry.modalities import Network, Prepared
 from registry.progress import Phase, Progress, tracked
 from registry.targets import Positions
+from registry.threads import prepared
 
 __all__ = ["ActivationRows", "Batch", "ItemRows", "TrainingRows", "block_features", "keep", "prepare_rows", "slices"]
 
 Batch = dict[str, torch.Tensor]
 _IN_MEMORY = 1 << 30
-_READERS = min(4, os.cpu_count() or 1)
 _AT_ONCE = 128
 
 
@@ -141,9 +139,8 @@ def prepare_rows(
     part: str,
 ) -> ItemRows:
     """Prepare every item in threads; beyond 1 GiB what is prepared lies in the file ``spill``."""
-    with ThreadPoolExecutor(_READERS) as pool:
-        passing = tracked(pool.map(network.prepare, items), progress, Phase.PREPARE, len(items), part)
-        return ItemRows(_stored(passing, len(items), spill), positions, network)
+    passing = tracked(prepared(network.prepare, items), progress, Phase.PREPARE, len(items), part)
+    return ItemRows(_stored(passing, len(items), spill), positions, network)
 
 
 def _stored(passing: Iterator[Prepared], count: int, spill: Path) -> list[Prepared]:

@@ -1,9 +1,7 @@
 """A checkpoint as an encoder: one forward pass gives every block's pooled features and the source head's classes."""
 
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +18,10 @@ from registry.errors import NotFinite, TooFewRows, Unsupported
 from registry.features import Encoded, Features
 from registry.modalities import Network, Prepared, modalities
 from registry.progress import Phase, Progress, advance, silent
+from registry.threads import prepared_ahead
 
 __all__ = ["CheckpointEncoder", "load_encoder", "positional_encoder"]
 
-_READERS = min(4, os.cpu_count() or 1)
 _WINDOW = 1 << 22
 """Bytes of prepared items that are sorted by size at once."""
 _LARGEST_OUTPUT = 40 << 20
@@ -112,7 +110,7 @@ class CheckpointEncoder:
         Where all of a batch have one size nothing is to be sorted: it is handed on at once.
         """
         window, sizes = list[Prepared](), list[int]()
-        for rows in self._prepared(items):
+        for rows in prepared_ahead(self.network.prepare, items, self.batch):
             window += rows
             sizes += map(size_of, rows)
             if min(sizes) == max(sizes) or sum(sizes) >= _WINDOW:
@@ -120,17 +118,6 @@ class CheckpointEncoder:
                 window, sizes = [], []
         if window:
             yield window
-
-    def _prepared(self, items: Sequence[Any]) -> Iterator[list[Prepared]]:
-        """Items are opened in threads, one batch ahead of the net."""
-        with ThreadPoolExecutor(_READERS) as pool:
-            ahead: list[Future[Prepared]] = []
-            for start in range(0, len(items), self.batch):
-                following = [pool.submit(self.network.prepare, item) for item in items[start : start + self.batch]]
-                if ahead:
-                    yield [one.result() for one in ahead]
-                ahead = following
-            yield [one.result() for one in ahead]
 
     def _items_of_rows(self, items: Sequence[Any], places: Sequence[int]) -> list[int]:
         """For each row that the network gives of these items, the item's place."""

@@ -2,11 +2,12 @@
 
     python -m tests.benchmarks.cluster FOLDER [--limit 800] [--workers 1 2] [--rounds 1] [--pinned]
 
-Each cluster is started on this machine, a core a worker; ``--pinned`` keeps it to that core, as a machine of its own
-would: else the threads that open pictures take more. First it probes a few rows, so that its workers have imported
-what they need and opened the registry (*cold*: that, and connecting); then every bundled checkpoint is probed in full
-on rows that none has seen, from the first task that is sent to the last that is finished. Beside the seconds stand
-those of the processor: of the workers, and of Ray's own processes and this one, which the machine's cores carry too.
+Each cluster is started on this machine, a core a worker, which it keeps to by itself (`registry.threads`);
+``--pinned`` has the system keep it to one, as a machine of its own would. First it probes a few rows, so that its
+workers have imported what they need and opened the registry (*cold*: that, and connecting); then every bundled
+checkpoint is probed in full on rows that none has seen, from the first task that is sent to the last that is finished.
+Beside the seconds stand those of the processor: of the workers, and of Ray's own processes and this one, which the
+machine's cores carry too.
 """
 
 import argparse
