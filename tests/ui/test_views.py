@@ -273,6 +273,17 @@ def test_a_tuning_is_held_against_what_its_strategy_was_expected_to_score(draw, 
     assert "The band is what was expected" in text_of(test)
 
 
+def test_advice_that_was_stopped_offers_to_go_on(draw, home):
+    with Zoo.open(home) as zoo:
+        spec = {"sample": {"path": "/data/d"}}
+        stopped, failed = (zoo.jobs.start("recommend", spec, key, lane="cpu") for key in ("one", "two"))
+        zoo.jobs.cancel(stopped.id)
+        zoo.jobs.claim(failed.id)
+        zoo.jobs.fail(failed.id, "it broke")
+    offered = [[one.label for one in draw("pick", {"job": job.id}).button] for job in (stopped, failed)]
+    assert ["Go on" in labels for labels in offered] == [True, False]
+
+
 def test_what_a_search_gave_and_what_was_removed_are_shown(draw, home):
     models = [{"hub": "org/net", "task": HOSTILE, "license": "mit", "parameters": 7, "downloads": 3}]
     with Zoo.open(home) as zoo:

@@ -13,7 +13,14 @@ from recommender import charts
 from recommender.checks import check_request
 from recommender.constraints import Constraints
 from recommender.effort import Effort
-from recommender.requests import RecommendRequest, SampleRequest, place_of, recommend_request, sample_request
+from recommender.requests import (
+    RecommendRequest,
+    SampleRequest,
+    place_of,
+    recommend_request,
+    request_of,
+    sample_request,
+)
 from recommender.results import Verdict
 from registry.cards import METRICS, Checkpoint, JobRecord, Metric, Task
 from registry.errors import TransferZooError
@@ -247,10 +254,14 @@ def _followed(zoo: Zoo, job: JobRecord) -> None:
     if job.state == "finished" and job.result is not None:
         go("pick", advice=str(job.result["recommendation"]))
     st.subheader(literal(f"Looking at {Path(place_of(job.spec)).name}"), anchor=False)
-    if job.state in job_queue.OVER:
-        broken(zoo, job)
-    else:
+    if job.state not in job_queue.OVER:
         watch(zoo, job.id)
+        return
+    broken(zoo, job)
+    if job.state in {"lost", "cancelled"}:
+        st.caption("What was measured until then is kept: it goes on from there.")
+        if st.button("Go on", type="primary", icon=":material/replay:"):
+            queue_and_show(zoo, "pick", lambda: request_of(job.kind, job.spec))
 
 
 # ---------------------------------------------------------------- the advice
