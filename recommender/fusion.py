@@ -988,7 +988,9 @@ def _published_case(
         noise=one.score * (1 - one.score) / tested + anchor * (1 - anchor) / rows,
         score=one.score,
     )
-    return replace(case, head=head if kind is Kind.TRAINING else None)
+    if kind is Kind.TRAINING:
+        return replace(case, head=one.score if "kept" in known and head is not None else head)
+    return case
 
 
 def _standing(key: str, known: Mapping[str, object]) -> Standing:

@@ -16,10 +16,10 @@ FACTS = {(TARGET, 600, 0): (7, 0.4), (TARGET, 600, 1): (7, 0.5), (TARGET, 800, 0
 BODIES = {"group": "Body-1.00M@64"}
 
 
-def of(number, strategy, score, *, seed=0, rows=600, epochs=0):
+def of(number, strategy, score, *, seed=0, rows=600, epochs=0, best=3):
     lead = (number, 1, "net", "d" * 64, "group", 1000, "", TARGET, FAMILIES[TARGET])
     cell = Cell(*lead, strategy, rows, epochs, seed)
-    conditions = json.dumps({"probe": score - 0.01})
+    conditions = json.dumps({"probe": score - 0.01, "best_epoch": best})
     known = ("sample", rows, 1000, score, score, score, "", 1.0, conditions, "", "", "")
     return cell, Result(number, "net", TARGET, strategy, *known)
 
@@ -53,6 +53,12 @@ def test_what_a_cell_has_is_not_taken_from_the_recipes_too():
     recipes = [{**tried, "recipe": "5 epochs"}, {**tried, "recipe": "20 epochs"}]
     assert len(table(TWO_DRAWS, recipes)) == len(table(TWO_DRAWS))
     assert [row["epochs"] for row in table(TWO_DRAWS[:3] + TWO_DRAWS[4:], recipes)][-1] == 20
+
+
+def test_a_training_that_no_epoch_made_better_than_its_head_is_marked():
+    kept, learned = (of(at, "lp-ft", 0.7, epochs=5 * at, best=best) for at, best in ((1, 0), (2, 3)))
+    head = of(3, "block-probe", 0.7, rows=800)
+    assert [row["kept"] for row in table([kept, learned, head])] == [1, "", ""]
 
 
 def test_where_room_is_short_a_training_gives_way_to_a_longer_one_of_the_pair():

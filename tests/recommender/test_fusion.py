@@ -262,6 +262,13 @@ def test_rows_of_another_draw_have_their_own_probes_heads_and_rivals():
     assert again.body == "small"
 
 
+def test_a_training_that_kept_its_head_adds_nothing_to_it():
+    known = {"family": "f", "classes": 4.0, "no_transfer": 0.4, "probe": 0.7, "head": 0.75}
+    outcomes = [published("a", {**known, "body": "small"}), published("b", {**known, "body": "small", "kept": 1.0})]
+    heads = {case.checkpoint: (case.score, case.head) for case in Fusion.of(outcomes).cases}
+    assert heads == {"a": (0.8, 0.75), "b": (0.8, 0.8)}
+
+
 def test_from_scratch_an_expectation_starts_from_what_probes_of_the_body_come_to():
     standings = {"a": Standing("a", "one", 0.6), "b": Standing("b", "one", 0.8), "c": Standing("c", "other", 0.9)}
     candidates = Candidates.beside(Fusion(()), standings, 0.4, 4, "image")

@@ -91,7 +91,8 @@ def record_report(record: Json) -> RenderableType:
     """How far expectations could be trusted."""
     if record["all"] is None:
         return Text("No run was made here of which something was expected.", "dim")
-    table = new_table("runs", ">number", ">within", ">coverage (nominal 90 %)", ">realized minus expected", ">off by")
+    coverage, apart = ">coverage,\n90 % interval\n(nominal 90 %)", ">realized\nminus expected"
+    table = new_table("runs", ">number", ">within", coverage, apart, ">off by")
     table.add_row("all", *_summary(record["all"]))
     groups: Mapping[str, Json] = {**record["strategies"], **record["modalities"]}
     for name, summary in groups.items():
@@ -100,7 +101,7 @@ def record_report(record: Json) -> RenderableType:
 
 
 def _summary(row: Json) -> tuple[str, ...]:
-    reach = f"{percent(row['coverage'])} (90 %: {interval(row['coverage_low'], row['coverage_high'])})"
+    reach = f"{percent(row['coverage'])}\n{interval(row['coverage_low'], row['coverage_high'])}"
     error = "" if row["bias_error"] is None else f" ± {100 * row['bias_error']:.1f}"
     off = f"{100 * row['off']:.1f} points"
     return str(row["runs"]), str(row["covered"]), reach, f"{percentage_points(row['bias'])}{error} points", off

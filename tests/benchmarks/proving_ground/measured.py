@@ -43,7 +43,7 @@ from tests.benchmarks.proving_ground.cells import (
 )
 from tests.benchmarks.proving_ground.fused import JUDGED
 from tests.benchmarks.proving_ground.targets import FAMILIES, GROUNDS, IMAGES, Ground, sets_of
-from tests.benchmarks.proving_ground.truth import kept_now
+from tests.benchmarks.proving_ground.truth import kept_head, kept_now
 
 __all__ = ["fitting", "longest", "rows_of"]
 
@@ -67,6 +67,7 @@ COLUMNS = (
     "nearer",
     "no_transfer",
     "head",
+    "kept",
     "score",
 )
 MOST_BYTES = 100_000
@@ -175,6 +176,7 @@ def _row(  # noqa: PLR0917 - a row has as many parts
         "nearer": "" if bare else _short(pair.nearer),
         "no_transfer": _short(raw),
         "head": _short(head),
+        "kept": 1 if epochs and tested is None and not bare and kept_head(results[cell.cell]) else "",
         "score": _short(score),
     }
 
@@ -347,8 +349,11 @@ def main() -> None:
     pairs = np.array([float(((a.embedding - b.embedding) ** 2).sum()) for a, b in combinations(sketches, 2)])
     scores, bodies = read_scores(folder / "scores.csv"), _bodies(design, bench)
     rows = rows_of(design, results, scores, tried, facts, bodies, pairs, ground)
-    kept = (row for row in rows if requested.strategies is None or row["strategy"] in requested.strategies)
     before = _rows_at(path) if requested.keep else []
+    measured = [*rows]
+    marks = {_cell(row): row["kept"] for row in measured}
+    before = [{**row, "kept": marks.get(_cell(row), row["kept"])} for row in before]
+    kept = [row for row in measured if requested.strategies is None or row["strategy"] in requested.strategies]
     there = {_cell(row) for row in before}
     table = [*before, *sorted(kept, key=lambda row: row["strategy"] != "linear-probe")]
     table = [row for at, row in enumerate(table) if at < len(before) or _cell(row) not in there]

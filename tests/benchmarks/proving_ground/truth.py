@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 
 from tests.benchmarks.proving_ground.cells import LAYER_MEAN, NO_TRANSFER, Cell, Figure, Result, Setting
 
-__all__ = ["Case", "Truth", "figures_of", "kept_now", "truth_of"]
+__all__ = ["Case", "Truth", "figures_of", "kept_head", "kept_now", "truth_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +143,7 @@ def kept_now(design: Sequence[Cell], results: Mapping[int, Result]) -> dict[int,
     for cell in design:
         head = heads.get((cell.weights, cell.target, cell.setting.heads))
         trained = cell.cell in results and cell.epochs and cell.strategy != "scratch"
-        if trained and head is not None and _kept_head(results[cell.cell]):
+        if trained and head is not None and kept_head(results[cell.cell]):
             of = {name: getattr(head, name) for name in ("accuracy", "half_a", "half_b", "right")}
             kept[cell.cell] = replace(results[cell.cell], **of)
     return kept
@@ -153,7 +153,8 @@ def _measured(design: Sequence[Cell], results: Mapping[int, Result], strategy: s
     return [cell for cell in design if cell.strategy == strategy and cell.cell in results]
 
 
-def _kept_head(result: Result) -> bool:
+def kept_head(result: Result) -> bool:
+    """Whether no epoch of a training beat the head that it began with."""
     return bool(json.loads(result.conditions).get("best_epoch") == 0)
 
 
