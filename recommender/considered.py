@@ -80,18 +80,20 @@ class _Choice:
         self._take(read(replace(self.wanted, hubs=_fetched()), most=_QUARTER), MOST_READ)
         for hub, room in ((False, MOST_READ), (True, MOST_READ + _QUARTER)):
             wanted = replace(self.wanted, from_hub=hub)
-            half = len(self.taken) + (room - len(self.taken)) // 2
-            each = max(1, (half - len(self.taken)) // _SHARE)
-            for start in range(0, len(domains), _AT_ONCE):
-                if len(self.taken) < half:
-                    some = domains[start : start + _AT_ONCE]
-                    cards = read(replace(wanted, domains=tuple(some)), each=each)
-                    self._take(sorted(cards, key=lambda card: domains.index(str(card.domain))), half)
-            self._take(read(replace(wanted, unsketched_in=lens.digest), most=room), room)
-            for name in domains:
-                if len(self.taken) < room:
-                    self._take(read(replace(wanted, domains=(name,)), most=room), room)
+            if self.zoo.checkpoint_count(wanted):
+                half = len(self.taken) + (room - len(self.taken)) // 2
+                self._take_nearest(wanted, domains, max(1, (half - len(self.taken)) // _SHARE), half)
+                self._take(read(replace(wanted, unsketched_in=lens.digest), most=room), room)
+                self._take_nearest(wanted, domains, room, room)
         return tuple(self.taken.values())
+
+    def _take_nearest(self, wanted: Wanted, domains: Sequence[str], each: int, room: int) -> None:
+        """So many of each domain, the nearest domain's first."""
+        for start in range(0, len(domains), _AT_ONCE):
+            if len(self.taken) < room:
+                some = domains[start : start + _AT_ONCE]
+                cards = self.zoo.checkpoints_where(replace(wanted, domains=tuple(some)), each=each)
+                self._take(sorted(cards, key=lambda card: some.index(str(card.domain))), room)
 
     def _take(self, cards: Sequence[Checkpoint], room: int) -> None:
         for card in cards:

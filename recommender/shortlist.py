@@ -42,6 +42,8 @@ __all__ = [
 ROOM = 3
 """The sketch search keeps this many times the domains asked for, at least `LEAST`, for the exact distance."""
 LEAST = 10
+_MOST_MEASURED = 200
+"""Checkpoints whose domain's exact distance is measured, those first of which most is to be hoped."""
 _MOST_PAIRED = 200
 """Domains whose distances to one another are measured: 20,000 pairs."""
 MOST_SEEN = 2
@@ -123,7 +125,17 @@ def shortlist(  # noqa: PLR0913 - each says what is looked at, or how
     ]
     fresh = [c for c in candidates if c.exposure is None]
     raced = run(fresh) if looks else Race(tuple(fresh))
-    kept = [_with_distance(c, sample, features, zoo, seed, exposures) for c in (*raced.ahead, *own[:MOST_SEEN])]
+    measure = partial(
+        _with_distance,
+        sample=sample,
+        features=features,
+        zoo=zoo,
+        seed=seed,
+        exposures=exposures,
+        pairs=_pair_distances(zoo, sample),
+    )
+    hoped, others = raced.ahead[:_MOST_MEASURED], raced.ahead[_MOST_MEASURED:]
+    kept = [*map(measure, hoped), *others, *map(measure, own[:MOST_SEEN])]
     domains = {row.distance.domain: row.distance for row in kept if row.distance is not None} | distance_of
     nearest = tuple(sorted(domains.values(), key=_nearness))
     return Shortlist(tuple(kept), (*skipped, *raced.skipped), nearest, against, raced, looks)
@@ -137,14 +149,19 @@ def _hope(candidate: Candidate, history: History) -> tuple[float, float, float, 
 
 
 def _with_distance(
-    candidate: Candidate, sample: Sample, features: Features, zoo: Zoo, seed: int, exposures: Exposures
+    candidate: Candidate,
+    sample: Sample,
+    features: Features,
+    zoo: Zoo,
+    seed: int,
+    exposures: Exposures,
+    pairs: np.ndarray,
 ) -> Candidate:
     """With the distance of its domain, where that has a sketch, measured now if it was not among the nearest."""
     declared = exposures.declared(candidate.checkpoint)
     domain = candidate.checkpoint.domain if declared is None else declared.name
     if candidate.distance is not None or domain is None or zoo.sketch(domain) is None:
         return candidate
-    pairs = _pair_distances(zoo, sample)
     return replace(candidate, distance=_measured(domain, sample, features, zoo, "mmd", pairs, seed))
 
 
@@ -191,7 +208,7 @@ def candidate_of(
     """One checkpoint that is not chosen but named, with its distance and what it has seen; as `shortlist` has them."""
     exposures = Exposures(of, sample, features, zoo)
     bare = Candidate(checkpoint, None, exposures.of(checkpoint))
-    return _with_distance(bare, sample, features, zoo, seed, exposures)
+    return _with_distance(bare, sample, features, zoo, seed, exposures, _pair_distances(zoo, sample))
 
 
 def measure_distance(

@@ -6,6 +6,7 @@ Encodings are known by their mark, or by what the bytes hold; nothing but one ro
 import csv
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from itertools import chain
@@ -27,6 +28,7 @@ TOKENS, TAGS = "tokens", "tags"
 TableRecord = Mapping[str, object]
 """Cells by column. What is wrong with the whole row, an exception, stands under the empty name."""
 _LONGEST = 1 << 27
+"""Letters of a cell, of a line of JSON, or of a whole array of it, which is held at once."""
 _SIGNS = ",;\t|"
 _MOST_LINES = 1000
 """Lines of a row with too few cells or too many, beyond which it is several rows behind a quote that was not closed."""
@@ -148,7 +150,7 @@ def _of_csv(path: Path, encoding: str) -> Iterator[tuple[int, TableRecord]]:
     before = csv.field_size_limit(_LONGEST)
     try:
         with path.open(encoding=encoding, errors=errors, newline="") as file:
-            first = file.readline()
+            first = file.readline(_LONGEST)
             sign = "\t" if path.suffix.lower() == ".tsv" else max(_SIGNS, key=first.count)
             file.seek(0)
             rows = csv.reader(chain(file, [_END]), delimiter=sign)
@@ -186,7 +188,7 @@ def _heading(path: Path, cells: list[str]) -> list[str]:
         BadTable: two have the same.
     """
     names = [cell.strip() or f"column {place}" for place, cell in enumerate(cells, start=1)]
-    twice = next((name for name in names if names.count(name) > 1), None)
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None:
         raise BadTable(path, f"two columns are called {twice!r}", "Give each column a name of its own.")
     return names
@@ -197,10 +199,14 @@ def _of_json(path: Path, encoding: str) -> Iterator[tuple[int, TableRecord]]:
     with path.open(encoding=encoding, errors=_errors(encoding)) as file:
         if path.suffix.lower() == _ARRAY and file.read(_LOOKED_AT).lstrip().startswith("["):
             file.seek(0)
-            yield from _of_array(path, file.read())
+            if len(content := file.read(_LONGEST + 1)) > _LONGEST:
+                raise BadTable(path, f"an array of more than {_LONGEST >> 20} MiB", "Write one object a line (.jsonl).")
+            yield from _of_array(path, content)
             return
         file.seek(0)
-        for number, line in enumerate(file, start=1):
+        for number, line in enumerate(iter(lambda: file.readline(_LONGEST + 1), ""), start=1):
+            if len(line) > _LONGEST:
+                raise BadTable(path, f"line {number} has more than {_LONGEST >> 20} MiB", "Write one object a line.")
             if not line.strip():
                 continue
             try:

@@ -9,6 +9,7 @@ from recommender.considered import consider
 from recommender.constraints import Constraints
 from recommender.flow import recommend
 from recommender.history import History
+from recommender.shortlist import shortlist
 from registry.cards import Locator
 from registry.errors import NoCandidates
 from registry.store import Entries
@@ -84,3 +85,17 @@ def test_advice_says_so_in_a_sentence_and_skips_nobody_who_was_not_considered(zo
     assert advice.to_dict()["considered"] == advice.considered
     named = {row.checkpoint for row in advice.skipped} | {choice.checkpoint.name for choice in advice.choices}
     assert named == {"dark-20", "free-10", "free-20", "gray-20", "of-a-hub"}
+
+
+def test_without_looks_distances_are_measured_of_those_first_of_which_most_is_to_be_hoped(zoo, monkeypatch):
+    sample = planted_sample(60, (1.0,), shade=40)
+    monkeypatch.setattr("recommender.shortlist.LEAST", 1)
+
+    def listed():
+        chosen = shortlist(sample, zoo.lens_features(sample), zoo, keep=0, looks=False).candidates
+        return [(one.checkpoint.name, one.distance is not None) for one in chosen]
+
+    every = listed()
+    monkeypatch.setattr("recommender.shortlist._MOST_MEASURED", 4)
+    assert [name for name, _ in listed()] == [name for name, _ in every]
+    assert [known for _, known in listed()][4:] < [known for _, known in every][4:]

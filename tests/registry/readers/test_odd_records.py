@@ -188,6 +188,28 @@ def test_a_column_of_parquet_that_explodes_is_refused_unopened(tmp_path, monkeyp
 
 
 @pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("a.jsonl", '{"text": "a", "label": "b"}\n{"text": "' + "x" * 3000 + '"}\n', "line 2 has more than"),
+        ("a.json", "[" + ",".join(['{"text": "a", "label": "b"}'] * 200) + "]", "an array of more than"),
+        ("a.csv", "text,label\na,b\n" + "x" * 3000 + ",b\n", "field larger than field limit"),
+    ],
+)
+def test_a_line_without_an_end_is_refused_and_not_held(tmp_path, monkeypatch, name, content, why):
+    monkeypatch.setattr("registry.readers.streams._LONGEST", 2000)
+    (tmp_path / name).write_text(content)
+    with pytest.raises(BadTable, match=why) as caught:
+        list(stream_records(tmp_path / name, []))
+    assert caught.value.remedy
+
+
+def test_of_very_many_columns_two_of_one_name_are_named(tmp_path):
+    (tmp_path / "a.csv").write_text(",".join(f"c{place}" for place in range(200_000)) + ",c7\n")
+    with pytest.raises(BadTable, match="two columns are called 'c7'"):
+        list(stream_records(tmp_path / "a.csv", []))
+
+
+@pytest.mark.parametrize(
     ("name", "packed", "word"), [("a.csv", gzip.compress, "gzip"), ("a.jsonl", bz2.compress, "bzip2")]
 )
 def test_a_packed_table_is_called_so(tmp_path, name, packed, word):
