@@ -306,7 +306,11 @@ def _each(measured: Benefit) -> str:
     if len(measured.savings) == 1:
         return ""
     parts = [
-        "none" if s.share is None else f"more than {_floor(s.share)}" if s.reached == "before" else f"{s.share:.0%}"
+        "none"
+        if s.share is None
+        else f"more than {_floor(s.share)}"
+        if s.reached == "before"
+        else f"{100 * s.share:.0f} %"
         for s in measured.savings
     ]
     return f" Repeat by repeat: {', '.join(parts)}."

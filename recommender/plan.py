@@ -274,8 +274,8 @@ def _may_win(best: Choice, others: Sequence[Choice]) -> tuple[str, ...]:
         chance = float(ndtr((e.mean - ours.mean) / apart))
         if chance >= _MAY_WIN:
             return (
-                f"the same net from random weights has a chance of {chance:.0%} to score more, expected {e.words}, "
-                "which nothing known before a training decides: `--controls` holds the run against it",
+                f"the same net from random weights has a chance of {100 * chance:.0f} % to score more, expected "
+                f"{e.words}, which nothing known before a training decides: `--controls` holds the run against it",
             )
     return ()
 

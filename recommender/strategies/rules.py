@@ -232,7 +232,7 @@ def _against(many: str, smoothed: bool, mixup: float, dropped: bool, weighed: bo
         also = f" and pairs of {many} mixed" if mixup else ""
         reasons.append(f"labels are smoothed by {_SMOOTHING}{also}: there are {_SMOOTHED} rows or more")
     if dropped:
-        reasons.append(f"{_DROPOUT:.0%} of the head's inputs are dropped: there are fewer than {_DROPPED} rows")
+        reasons.append(f"{100 * _DROPOUT:.0f} % of the head's inputs are dropped: there are fewer than {_DROPPED} rows")
     if weighed:
         reasons.append("classes weigh alike in sum, for they are uneven and the metric counts classes")
     return reasons

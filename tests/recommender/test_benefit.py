@@ -114,7 +114,9 @@ def test_the_sentences_say_what_was_measured(result, predicted):
 
 def test_several_repeats_are_told_one_by_one():
     savings = (LabelSaving("between", 64.0, 0.9375), LabelSaving("never", None, None), LabelSaving("before", 16.0, 0.9))
-    assert "Repeat by repeat: 94%, none, more than 90.0 %." in sentences(planted((0.5, 0.7, 0.8, 0.9), savings=savings))
+    assert "Repeat by repeat: 94 %, none, more than 90.0 %." in sentences(
+        planted((0.5, 0.7, 0.8, 0.9), savings=savings)
+    )
 
 
 def test_subsets_are_nested_stratified_and_keep_groups_whole():

@@ -49,7 +49,7 @@ def _of_languages(items: Sequence[TextItem]) -> Iterator[str]:
         return
     several = [(language, count / sure) for language, count in counts.most_common() if count >= _MIXED * sure]
     if len(several) > 1:
-        shares = ", ".join(f"{share:.0%} {language}" for language, share in several)
+        shares = ", ".join(f"{100 * share:.0f} % {language}" for language, share in several)
         yield (
             f"several languages: {shares} (of {sure} texts whose language is certain); a checkpoint of one language "
             "reads the others poorly"

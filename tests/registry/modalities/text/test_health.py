@@ -80,7 +80,7 @@ def test_copies_with_a_word_changed_are_near_duplicates_and_grouped():
 
 
 def test_two_languages_are_told_with_their_shares_and_one_is_not():
-    assert "several languages: 75% en, 25% de" in _warnings(_sample([*_numbered(ENGLISH, 12), *_numbered(GERMAN, 4)]))
+    assert "several languages: 75 % en, 25 % de" in _warnings(_sample([*_numbered(ENGLISH, 12), *_numbered(GERMAN, 4)]))
     assert "language" not in _warnings(_sample(_numbered(ENGLISH, 16)))
 
 
