@@ -20,7 +20,8 @@ def draw(result: Report, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     mpl.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
     written = []
-    shown = [(one, scope) for one in result.truths for scope in one.scopes[:2]]
+    ranked = [one for one in result.truths if any(np.isfinite(scope.room.value) for scope in one.scopes[:2])]
+    shown = [(one, scope) for one in ranked for scope in one.scopes[:2]]
     if shown:
         written.append(_skills(shown, folder / "skill.png"))
     promised = [one for one in result.truths if one.intervals is not None]
