@@ -125,17 +125,9 @@ def shortlist(  # noqa: PLR0913 - each says what is looked at, or how
     ]
     fresh = [c for c in candidates if c.exposure is None]
     raced = run(fresh) if looks else Race(tuple(fresh))
-    measure = partial(
-        _with_distance,
-        sample=sample,
-        features=features,
-        zoo=zoo,
-        seed=seed,
-        exposures=exposures,
-        pairs=_pair_distances(zoo, sample),
-    )
     hoped, others = raced.ahead[:_MOST_MEASURED], raced.ahead[_MOST_MEASURED:]
-    kept = [*map(measure, hoped), *others, *map(measure, own[:MOST_SEEN])]
+    placed = _with_distances([*hoped, *own[:MOST_SEEN]], sample, features, zoo, seed, exposures)
+    kept = [*placed[: len(hoped)], *others, *placed[len(hoped) :]]
     domains = {row.distance.domain: row.distance for row in kept if row.distance is not None} | distance_of
     nearest = tuple(sorted(domains.values(), key=_nearness))
     return Shortlist(tuple(kept), (*skipped, *raced.skipped), nearest, against, raced, looks)
@@ -148,21 +140,19 @@ def _hope(candidate: Candidate, history: History) -> tuple[float, float, float, 
     return (-history.advantage(card.name), far, -_own_score(card), -card.parameters, card.name)
 
 
-def _with_distance(
-    candidate: Candidate,
-    sample: Sample,
-    features: Features,
-    zoo: Zoo,
-    seed: int,
-    exposures: Exposures,
-    pairs: np.ndarray,
-) -> Candidate:
-    """With the distance of its domain, where that has a sketch, measured now if it was not among the nearest."""
-    declared = exposures.declared(candidate.checkpoint)
-    domain = candidate.checkpoint.domain if declared is None else declared.name
-    if candidate.distance is not None or domain is None or zoo.sketch(domain) is None:
-        return candidate
-    return replace(candidate, distance=_measured(domain, sample, features, zoo, "mmd", pairs, seed))
+def _with_distances(
+    candidates: Sequence[Candidate], sample: Sample, features: Features, zoo: Zoo, seed: int, exposures: Exposures
+) -> list[Candidate]:
+    """With the distances of their domains, where these have a sketch; measured now if not among the nearest."""
+    domains: dict[str, str] = {}
+    for candidate in candidates:
+        card = candidate.checkpoint
+        declared = exposures.declared(card)
+        domain = card.domain if declared is None else declared.name
+        if candidate.distance is None and domain is not None:
+            domains[card.name] = domain
+    far = distances_to([*dict.fromkeys(domains.values())], sample, features, zoo, seed=seed)
+    return [replace(one, distance=one.distance or far.get(domains.get(one.checkpoint.name, ""))) for one in candidates]
 
 
 def measure_domains(
@@ -208,7 +198,8 @@ def candidate_of(
     """One checkpoint that is not chosen but named, with its distance and what it has seen; as `shortlist` has them."""
     exposures = Exposures(of, sample, features, zoo)
     bare = Candidate(checkpoint, None, exposures.of(checkpoint))
-    return _with_distance(bare, sample, features, zoo, seed, exposures, _pair_distances(zoo, sample))
+    (candidate,) = _with_distances([bare], sample, features, zoo, seed, exposures)
+    return candidate
 
 
 def measure_distance(

@@ -88,19 +88,21 @@ def rivals(zoo: Zoo, modality: str, constraints: Constraints, choices: Sequence[
                     limits_text,
                 )
             )
-    return (*rows, _most_downloaded(zoo, modality, constraints, expected))
+    return (*rows, _most_downloaded(zoo, modality, listings, constraints, expected))
 
 
-def _most_downloaded(zoo: Zoo, modality: str, constraints: Constraints, expected: Mapping[str, Expected]) -> Rival:
+def _most_downloaded(
+    zoo: Zoo, modality: str, listings: Sequence[Listing], constraints: Constraints, expected: Mapping[str, Expected]
+) -> Rival:
     counts: dict[str, int] = {}
     stated, licenses = zoo.downloads(), zoo.licenses_once()
     registered = zoo.checkpoints_where(Wanted(modality, hubs=tuple(stated)))
-    cards: list[Checkpoint | Listing] = [*registered, *zoo.listings(modality)]
+    cards: list[Checkpoint | Listing] = [*registered, *listings]
     for card in cards:
         count = _downloads(card, stated)
         if count is not None and constraints.objection(card, zoo, licenses) is None:
             counts[card.name] = count
-    known = zoo.checkpoint_count(Wanted(modality)) + len(zoo.listings(modality))
+    known = zoo.checkpoint_count(Wanted(modality)) + len(listings)
     if not counts:
         why = f"how often any of the {known} known ones was downloaded is not known here"
         return Rival("most downloaded", None, False, None, why)
