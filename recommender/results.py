@@ -825,7 +825,7 @@ class Suspects(Record):
     hardest: tuple[Suspect, ...] = ()
     """Of the others those whose label is the least probable, the hardest first; suggested is the likeliest other."""
     agreement: float | None = None
-    """Share of the rows looked at whose label the heads give: the fewer, the more of the doubts are mistakes of theirs."""
+    """Share of the rows looked at whose label the heads give: the lower, the more doubts are mistakes of theirs."""
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 Confident learning (Northcutt, Jiang and Chuang 2021, "Confident Learning: Estimating Uncertainty in Dataset Labels"),
 by cleanlab, on the mean of the out-of-fold probabilities of several checkpoints: a row is suspected where it is pruned
 both by class and by noise rate. A single head that misreads a class suspects many of its rows; so every head has to
-name another label than the row's own (LOG.md). A head is not asked where it reads no better than a guess, or where even the
-rows that it is surest of bear another label more often than not: what it misreads says nothing of labels. No label is
+name another label than the row's own (LOG.md). A head is not asked where it reads no better than a guess, or where even
+those rows that it is surest of bear another label more often than not: its mistakes say nothing of labels. No label is
 changed: that is the user's to do.
 """
 
