@@ -596,7 +596,7 @@ def _doubts(zoo: Zoo, advice: Json) -> None:
     """Labels in doubt, each row beside the label that is suggested."""
     doubts = advice["suspects"]
     rows, sample = doubts["rows"], advice["sample"]
-    believed = f" But {words}." if (words := render.doubt_words(doubts)) else ""
+    believed = f" But {trust}." if (trust := render.doubt_words(doubts)) else ""
     st.caption(
         literal(
             f"Of {doubts['rows_judged']:,} rows that were looked at. The heads of {', '.join(doubts['checkpoints'])} "
