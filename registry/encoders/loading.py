@@ -633,13 +633,13 @@ def _strictly_loaded(
         raise ShapeMismatch(folder, f"{name} is stored as {tuple(stored)}, the config wants {tuple(wanted)}")
     for name in sorted(report["missing_keys"]):
         stored_as = next((key for key in sorted(report["unexpected_keys"]) if key.endswith(f".{name}")), None)
+        if stored_as is None:
+            raise ShapeMismatch(folder, f"{name} is not stored")
         raise ShapeMismatch(
             folder,
-            f"{name} is not stored" + ("" if stored_as is None else f", but {stored_as} is"),
-            None
-            if stored_as is None
-            else f"Save the net inside what trained it (DataParallel, torch.compile, Lightning), so that no name begins "
-            f"with {stored_as.removesuffix(name)!r}.",
+            f"{name} is not stored, but {stored_as} is",
+            "Save the net inside what trained it (DataParallel, torch.compile, Lightning): no name then begins with "
+            f"{stored_as.removesuffix(name)!r}.",
         )
     for name in sorted(report["unexpected_keys"]):
         if _of_backbone(model, name):
