@@ -950,11 +950,11 @@ class BadWeights(CheckpointError):
 class ShapeMismatch(CheckpointError):
     """The config describes another net than the weights hold."""
 
-    def __init__(self, folder: Path | str, detail: str) -> None:
+    def __init__(self, folder: Path | str, detail: str, remedy: str | None = None) -> None:
         self.folder, self.detail = str(folder), detail
         super().__init__(
             f"{folder}: config and weights disagree: {detail}",
-            "Use the config that came with the weights.",
+            remedy or "Use the config that came with the weights.",
         )
 
 
