@@ -8,7 +8,7 @@ _WORTH_A_WORD = 0.002
 """Points of a score below which a contribution is not worth a word."""
 _WORDS: Mapping[str, tuple[str, str]] = {
     "level": ("how well the sample is read at all", "how well the sample is read at all"),
-    "no transfer": ("no transfer comes near the probes", "no transfer lies far below the probes"),
+    "no transfer": ("no transfer scores high beside the probes", "no transfer scores low beside the probes"),
     "body": ("its architecture is read better than others", "its architecture is read worse than others"),
     "body's neighbors": (
         "neighbors in its architecture's features agree more than in others'",

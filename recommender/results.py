@@ -824,6 +824,8 @@ class Suspects(Record):
     """Those whose heads were asked."""
     hardest: tuple[Suspect, ...] = ()
     """Of the others those whose label is the least probable, the hardest first; suggested is the likeliest other."""
+    agreement: float | None = None
+    """Share of the rows looked at whose label the heads give: the lower, the more doubts are mistakes of theirs."""
 
 
 @dataclass(frozen=True)

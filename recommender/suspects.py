@@ -3,7 +3,8 @@
 Confident learning (Northcutt, Jiang and Chuang 2021, "Confident Learning: Estimating Uncertainty in Dataset Labels"),
 by cleanlab, on the mean of the out-of-fold probabilities of several checkpoints: a row is suspected where it is pruned
 both by class and by noise rate. A single head that misreads a class suspects many of its rows; so every head has to
-name another label than the row's own (LOG.md). A head that reads no better than a guess is not asked. No label is
+name another label than the row's own (LOG.md). A head is not asked where it reads no better than a guess, or where even
+those rows that it is surest of bear another label more often than not: its mistakes say nothing of labels. No label is
 changed: that is the user's to do.
 """
 
@@ -19,6 +20,8 @@ __all__ = ["FEWEST_HEADS", "HARDEST", "suspected_labels"]
 
 FEWEST_HEADS = 2
 """Checkpoints below which nobody is there to agree."""
+SUREST = 0.25
+"""Share of the rows, a head's surest, whose labels it has to give more often than not."""
 HARDEST = 20
 """Rows that are listed as the hardest at most."""
 
@@ -36,7 +39,9 @@ def suspected_labels(sample: Sample, scored: Sequence[Transferability]) -> Suspe
     present, own = np.unique(sample.targets.values[judged], return_inverse=True)
     by_head = by_head[:, judged][:, :, present]
     guess = np.bincount(own).max() / len(own)
-    able = (by_head.argmax(axis=2) == own).mean(axis=1) > guess + np.sqrt(guess * (1 - guess) / len(own))
+    given = by_head.argmax(axis=2) == own
+    able = given.mean(axis=1) > guess + np.sqrt(guess * (1 - guess) / len(own))
+    able &= np.array([_is_right_where_sure(*head) for head in zip(by_head, given, strict=True)])
     if len(present) < 2 or able.sum() < FEWEST_HEADS:
         return None
     by_head = by_head[able] / by_head[able].sum(axis=2, keepdims=True)
@@ -62,7 +67,14 @@ def suspected_labels(sample: Sample, scored: Sequence[Transferability]) -> Suspe
         len(judged),
         tuple(one.candidate.checkpoint.name for one, usable in zip(heads, able, strict=True) if usable),
         tuple(beside(row, int(others[row].argmax())) for row in hardest.tolist()),
+        float((suggested == own).mean()),
     )
+
+
+def _is_right_where_sure(probabilities: np.ndarray, given: np.ndarray) -> bool:
+    """Whether a head gives the labels of the rows that it is surest of more often than not."""
+    surest = np.argsort(-probabilities.max(axis=1), kind="stable")[: int(np.ceil(SUREST * len(given)))]
+    return bool(given[surest].mean() > 0.5)
 
 
 def _pruned(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:

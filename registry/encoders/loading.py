@@ -632,7 +632,15 @@ def _strictly_loaded(
         name, stored, wanted = key
         raise ShapeMismatch(folder, f"{name} is stored as {tuple(stored)}, the config wants {tuple(wanted)}")
     for name in sorted(report["missing_keys"]):
-        raise ShapeMismatch(folder, f"{name} is not stored")
+        stored_as = next((key for key in sorted(report["unexpected_keys"]) if key.endswith(f".{name}")), None)
+        if stored_as is None:
+            raise ShapeMismatch(folder, f"{name} is not stored")
+        raise ShapeMismatch(
+            folder,
+            f"{name} is not stored, but {stored_as} is",
+            "Save the net inside what trained it (DataParallel, torch.compile, Lightning): no name then begins with "
+            f"{stored_as.removesuffix(name)!r}.",
+        )
     for name in sorted(report["unexpected_keys"]):
         if _of_backbone(model, name):
             raise ShapeMismatch(folder, f"{name} is stored, the config has no such weight")

@@ -85,7 +85,7 @@ def test_what_a_feature_is_in_words_hangs_on_what_it_usually_is():
     assert usual["no transfer"] < 0
     near, far = ({"no transfer": share * usual["no transfer"]} for share in (0.5, 1.5))
     words = [contribution_words({"no transfer": 0.1}, one, usual) for one in (near, far)]
-    assert words == [["no transfer comes near the probes (+10.0)"], ["no transfer lies far below the probes (+10.0)"]]
+    assert words == [[f"no transfer scores {it} beside the probes (+10.0)"] for it in ("high", "low")]
 
 
 def test_it_is_better_than_the_probe_alone_and_the_better_the_more_is_known():

@@ -90,6 +90,29 @@ def test_a_head_that_may_know_the_labels_is_not_asked_and_one_alone_tells_nothin
     assert suspected_labels(sample_of(labels), heads) is None
 
 
+def test_heads_that_are_wrong_even_where_they_are_sure_doubt_no_label(tmp_path):
+    classes = 24
+    labels = np.arange(ROWS) % classes
+    random = np.random.default_rng(3)
+    weak = []
+    for name in ("a", "bb"):
+        features = np.eye(classes)[labels] + 0.7 * random.normal(size=(ROWS, classes))
+        result = out_of_fold(features.astype(np.float32), labels, np.arange(ROWS) // classes % 5)
+        assert 2 / classes < (result.predicted == labels).mean() < 0.5  # better than a guess
+        candidate = Candidate(a_checkpoint(tmp_path / name, name), None, None)
+        blocks = (BlockScore("last", 0.3, 0.01),)
+        weak.append(
+            Transferability(candidate, {}, blocks, (), result.predicted, 0.0, probabilities=result.probabilities)
+        )
+    assert suspected_labels(sample_of(labels), weak) is None
+
+
+def test_how_many_labels_the_heads_give_stands_beside_those_in_doubt(tmp_path):
+    labels = flipped(0.2)
+    heads = [head(tmp_path, name, labels, noise=0.25) for name in ("a", "bb")]
+    assert suspected_labels(sample_of(labels), heads).agreement == pytest.approx(0.8, abs=0.05)
+
+
 def test_quantities_have_no_suspects(tmp_path):
     values = Sample.from_arrays([np.full((4, 4, 3), k, np.uint8) for k in range(30)], np.linspace(0, 1, 30))
     assert values.task is Task.REGRESSION

@@ -69,6 +69,22 @@ def test_labels_in_doubt_are_counted_in_a_line_and_named_where_all_is_told() -> 
     assert "2.png" not in short
 
 
+@pytest.mark.parametrize(
+    ("agreement", "words"),
+    [
+        (0.63, "the heads give 63.0 % of all labels, so many of these are mistakes of the heads"),
+        (0.9, "the heads give 90.0 % of all labels, so some of these are mistakes of the heads"),
+        (0.97, ""),
+        (None, ""),
+    ],
+)
+def test_doubts_of_heads_that_are_often_wrong_are_not_taken_for_wrong_labels(agreement, words) -> None:
+    suspects = Suspects((Suspect("0.png", "cat", "dog", 0.1, 0.8),), 560, ("a", "b"), (), agreement)
+    doubted = replace(advice(choice("a", 0.8, gain=0.3)), suspects=suspects).to_dict()
+    line = " ".join(printed(render.advice_report(doubted)).split())
+    assert f"(--suspects FILE.csv lists them{'; ' if words else ''}{words})" in line
+
+
 def test_where_no_label_is_in_doubt_there_is_no_line() -> None:
     assert "in doubt" not in printed(render.advice_report(two()))
 

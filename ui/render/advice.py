@@ -13,7 +13,7 @@ from registry.escapes import shown
 from registry.forms import Json
 from ui.glossary import terms_of
 from ui.render.parts import BAR, NEAREST, Id, bullet, new_table
-from ui.render.words import converted_words, duration, gained, sample_words, scored, scored_interval, size
+from ui.render.words import converted_words, doubt_words, duration, gained, sample_words, scored, scored_interval, size
 
 ROLES = {"frozen": "blue", "learns": "red", "not used": "bright_black"}
 """What a plan does with a block, and the color of it."""
@@ -92,7 +92,9 @@ def _suspects(suspects: Json | None, *, most: int) -> list[RenderableType]:
     count = f"{len(rows)} of {suspects['rows_judged']:,} looked at {'is' if len(rows) == 1 else 'are'} in doubt: "
     first = [f"{shown(row['item'])} is {shown(row['label'])}, rather {shown(row['suggested'])}" for row in rows[:most]]
     more = "; ..." if len(rows) > most else ""
-    line = Text.assemble(("Labels  ", "dim"), f"{count}{'; '.join(first)}{more} (--suspects FILE.csv lists them)")
+    believed = f"; {words}" if (words := doubt_words(suspects)) else ""
+    listed = f"{count}{'; '.join(first)}{more} (--suspects FILE.csv lists them{believed})"
+    line = Text.assemble(("Labels  ", "dim"), listed)
     return [line]
 
 

@@ -25,6 +25,8 @@ _UNITS = {
     Phase.SYNC: "runs",
 }
 """Of what a phase that takes one after the other counts; what is not named is done at once, or moves bytes."""
+_RELIABLE, _UNRELIABLE = 0.95, 0.8
+"""Shares of labels that heads give, from which all and below which few of the doubts are worth a look."""
 _MOVED = (Phase.FETCH, Phase.PUSH)
 
 
@@ -68,6 +70,15 @@ def gained(gain: Json, metric: str) -> tuple[str, str]:
 def give_or_take(error: float, metric: str) -> str:
     """A standard error as its metric is read."""
     return f" ± {error:.3f}" if metric == Metric.R2 else f" ± {100 * error:.1f}"
+
+
+def doubt_words(suspects: Json) -> str:
+    """How far labels in doubt are to be believed: the share of labels that the heads give; empty where that is high."""
+    agreement = suspects.get("agreement")
+    if agreement is None or agreement >= _RELIABLE:
+        return ""
+    share = "many" if agreement < _UNRELIABLE else "some"
+    return f"the heads give {percent(agreement)} of all labels, so {share} of these are mistakes of the heads"
 
 
 def amount(number: float) -> str:

@@ -596,10 +596,11 @@ def _doubts(zoo: Zoo, advice: Json) -> None:
     """Labels in doubt, each row beside the label that is suggested."""
     doubts = advice["suspects"]
     rows, sample = doubts["rows"], advice["sample"]
+    believed = f" But {trust}." if (trust := render.doubt_words(doubts)) else ""
     st.caption(
         literal(
             f"Of {doubts['rows_judged']:,} rows that were looked at. The heads of {', '.join(doubts['checkpoints'])} "
-            "would give others; none is changed."
+            f"would give others; none is changed.{believed}"
         )
     )
     listed = rows[:_SUSPECTS]

@@ -41,7 +41,8 @@ _SAME_SCALE = 2e-3
 _REACH = 4
 """Pixels of the picture, or of the result where that is coarser, beyond which no filter reaches (Lanczos: 3)."""
 _CONVNEXT_WARPS_FROM = 384
-_LEAST_RANGE, _WIDEST = 0.05, 1e5
+_LEAST_RANGE, _WIDEST = 0.05, 300.0
+"""Of what black and white become; nets take values from -1 to 1 or from 0 to 255, hardly beyond."""
 _OF_A_TRAINER = ("trainer_state.json", "training_args.bin", "optimizer.pt")
 _NO_FIXED_SIZE = "its preprocessing gives pictures of no fixed size"
 _STATE_SIZE = "State do_resize and size in preprocessor_config.json, as the net was trained."

@@ -249,6 +249,14 @@ def test_a_config_of_another_depth_is_refused(folder):
         load(folder)
 
 
+def test_names_of_weights_with_a_prefix_of_their_trainer_are_told(folder):
+    prefixed = {f"module.{name}": tensor for name, tensor in weights(folder).items()}
+    save_file(prefixed, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ShapeMismatch, match=r"is not stored, but module\..* is") as caught:
+        load(folder)
+    assert "'module.'" in caught.value.remedy
+
+
 @pytest.mark.parametrize(
     ("values", "why"),
     [

@@ -178,6 +178,7 @@ ABSURD = {
     "negative spread": {"image_std": [-1, 1, 1]},
     "mean of 255 on pictures of 1": {"image_mean": [123.7, 116.3, 103.5], "image_std": [58.4, 57.1, 57.4]},
     "spread far too small": {"image_std": [1e-9] * 3},
+    "rescaling forgotten": {"do_rescale": False, "image_mean": [0.5] * 3, "image_std": [0.5] * 3},
     "factor of zero": {"rescale_factor": 0},
     "factor in words": {"rescale_factor": "1/255"},
     "far too large": {"size": {"height": 12000, "width": 12000}},
