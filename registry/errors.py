@@ -424,7 +424,7 @@ class SignInUnusable(TransferZooError, ValueError):
         self.file, self.why = str(file), why
         super().__init__(
             f"the page is not served to others: {file}: {why}",
-            "Write it as README's section on the picker shows (provider, client, secrets), for yourself alone.",
+            "Write it as ui/README.md shows under 'For others' (provider, client, secrets), for yourself alone.",
         )
 
 
@@ -972,7 +972,7 @@ class NotAFunction(CheckpointError):
 class Unsupported(CheckpointError):
     """Something transferzoo cannot open."""
 
-    def __init__(self, folder: Path | str, why: str, remedy: str = "See README for what is supported.") -> None:
+    def __init__(self, folder: Path | str, why: str, remedy: str = "See registry/README.md: Checkpoints.") -> None:
         self.folder, self.why = str(folder), why
         super().__init__(f"{folder} cannot be opened: {why}", remedy)
 

@@ -1,4 +1,4 @@
-"""README names every command, and no command or option that does not exist."""
+"""The pages name every command, and no command or option that does not exist."""
 
 import re
 import shlex
@@ -6,9 +6,11 @@ from pathlib import Path
 
 import typer.main
 
-from ui.cli import app
+from ui.program import app
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+ROOT = Path(__file__).parents[1]
+MANUAL = (ROOT / "ui" / "README.md").read_text()
+PAGES = [(ROOT / room / "README.md").read_text() for room in (".", "registry", "recommender", "ui")]
 
 
 def commands() -> dict[str, set[str]]:
@@ -30,13 +32,15 @@ def commands() -> dict[str, set[str]]:
 
 
 def lines() -> list[list[str]]:
-    """What README tells to type."""
-    blocks = "\n".join(re.findall(r"```bash\n(.*?)```", README, re.DOTALL))
-    return [shlex.split(line)[1:] for line in blocks.splitlines() if line.startswith("transferzoo ")]
+    """What the pages tell to type: in blocks, and in README's table of tasks."""
+    blocks = "\n".join(block for page in PAGES for block in re.findall(r"```bash\n(.*?)```", page, re.DOTALL))
+    typed = [part.strip() for line in blocks.splitlines() for part in line.split("&&")]
+    typed += [name for row in PAGES[0].splitlines() if row.startswith("|") for name in re.findall(r"`([^`]+)`", row)]
+    return [shlex.split(line)[1:] for line in typed if line.startswith("transferzoo ")]
 
 
 def test_every_command_is_documented() -> None:
-    assert [name for name in commands() if f"`transferzoo {name}" not in README] == []
+    assert [name for name in commands() if f"`transferzoo {name}" not in MANUAL] == []
 
 
 def test_help_says_of_each_command_what_it_says_of_itself_before_it_is_loaded() -> None:
@@ -45,9 +49,9 @@ def test_help_says_of_each_command_what_it_says_of_itself_before_it_is_loaded() 
         assert group.commands[name].help.splitlines()[0] == line
 
 
-def test_every_command_of_a_block_exists_with_its_options() -> None:
+def test_every_command_that_a_page_tells_to_type_exists_with_its_options() -> None:
     known = commands()
-    assert lines()
+    assert ["recommend", "conll2003/", "--group", "document"] in lines()
     for words in lines():
         name = " ".join(words[:2]) if " ".join(words[:2]) in known else words[0]
         assert name in known

@@ -18,7 +18,8 @@ WRITES = re.compile(
 
 def texts() -> list[Path]:
     modules = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
-    return [ROOT / "README.md", ROOT / "recommender" / "README.md", ROOT / "catalog" / "README.md", *modules]
+    pages = [page for room in (*ROOMS, "catalog", "tests") for page in (ROOT / room).rglob("README.md")]
+    return [ROOT / "README.md", *pages, *modules]
 
 
 def module_of(dotted: str) -> tuple[Path, list[str]] | None:

@@ -1,4 +1,4 @@
-"""README, "For a team", word for word: every part is started as it says, killed once, and nothing is lost or told."""
+"""ui/README.md, "For a team", word for word: every part is started as it says, killed once, nothing is lost or told."""
 
 import io
 import json
@@ -45,7 +45,7 @@ BUCKET = "zoo"
 
 def blocks() -> list[list[str]]:
     """What the section tells to type: to start the parts, on every machine, and to work."""
-    section = (ROOT / "README.md").read_text().split("\n## For a team\n")[1].split("\n## ")[0]
+    section = (ROOT / "ui" / "README.md").read_text().split("\n## For a team\n")[1].split("\n## ")[0]
     return [
         [line.partition(" # ")[0].strip() for line in block.splitlines()]
         for block in re.findall(r"```bash\n(.*?)```", section, re.DOTALL)

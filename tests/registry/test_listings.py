@@ -188,7 +188,7 @@ def test_the_readme_says_how_many_facts_were_read_computed_and_remembered():
     witnessed = sum(fact.witness == "config" for _, fact in facts)
     computed, remembered = undated.count("parameters"), undated.count("objective")
     assert computed + remembered == len(undated)
-    readme = " ".join((Path(__file__).parents[2] / "README.md").read_text().split())
+    readme = " ".join((Path(__file__).parents[2] / "registry" / "README.md").read_text().split())
     assert f"by {len(facts)} facts: {len(facts) - len(undated)} were read in public sources" in readme
     assert f"{computed} were computed; the {remembered} on what a net was trained for are cited from memory" in readme
     assert f"{witnessed} of all are what transformers' own config computes" in readme

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -85,7 +86,17 @@ def test_the_demo_advises_tunes_and_remembers(tmp_path: Path) -> None:
     assert "mlflow ui" in first.stderr
     runs = json.loads(transferzoo("runs", "list", "--json", home=tmp_path).stdout)
     assert [run["checkpoint"] for run in runs] == [advice["choices"][0]["checkpoint"]]
-    assert "You have run this before" in transferzoo("demo", home=tmp_path).stdout
+    again = transferzoo("demo", home=tmp_path).stdout
+    assert "You have run this before" in again
+    printed = {line.split()[0] for line in again.splitlines() if line.strip()}
+    assert {"tier", "tuned", "expected", "realized"} <= headings_in_readme() <= printed
+
+
+def headings_in_readme() -> set[str]:
+    """The words that begin a line of what README shows of the demo."""
+    page = (Path(__file__).parents[2] / "README.md").read_text()
+    (block,) = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
+    return {line.split()[0] for line in block.splitlines() if line[:1].isalpha()}
 
 
 @pytest.mark.slow

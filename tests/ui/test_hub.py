@@ -16,7 +16,7 @@ from tests.ui.pictures import write_stripes
 from tests.ui.test_cli import transferzoo
 from ui.remotes import models_table
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_a_data_set_of_the_hub_is_advised_on_by_its_name_and_configuration(hub):
     assert (advice["sample"]["rows"], advice["sample"]["modality"]) == (80, "text")
     assert "mit" in done.stderr
     assert advice["choices"]
-    local = transferzoo("recommend", str(README.parent), "--split", "a")
+    local = transferzoo("recommend", str(ROOT), "--split", "a")
     assert (local.returncode, "of a data set of the hub" in local.stderr) == (2, True)
 
 
@@ -119,8 +119,8 @@ def test_what_cannot_be_asked_offline_is_said_by_the_exit_code_too(hub):
 def test_the_commands_of_the_readme_print_what_it_shows(hub, tmp_path, monkeypatch):
     write_stripes(tmp_path).rename(tmp_path / "my-images")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(README.parent))
-    (block,) = re.findall(r"```console\n(.*?)```", README.read_text(), re.DOTALL)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    (block,) = re.findall(r"```console\n(.*?)```", (ROOT / "registry" / "README.md").read_text(), re.DOTALL)
     for part in block.split("$ transferzoo ")[1:]:
         command, *lines = part.strip().splitlines()
         done = transferzoo(*command.split(), COLUMNS="160")

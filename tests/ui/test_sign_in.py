@@ -1,11 +1,14 @@
 """Sign-in of a page for others: refused unless it is whole and safe; who is let in; what of the disk is read then."""
 
+import re
+from pathlib import Path
+
 import pytest
 from typer.testing import CliRunner
 
 from registry.errors import ExtraMissing, PathOutside, SignInUnusable
 from ui import access, serving, sign_in
-from ui.cli import app
+from ui.program import app
 from ui.sign_in import Places, SignOuts, is_let_in, read_sign_in
 
 SOUND = {
@@ -39,6 +42,15 @@ def test_a_sound_one_says_where_people_see_the_page(written):
     assert "--server.enableXsrfProtection=true" in serving.PINNED
     assert "--server.address=127.0.0.1" in serving._reached(None, "192.0.2.7")
     assert "--server.address=127.0.0.1" in serving._reached(known, serving.HOST)
+
+
+def test_the_example_that_a_refusal_leads_to_is_a_sound_one(tmp_path):
+    page = (Path(sign_in.__file__).parent / "README.md").read_text()
+    (example,) = re.findall(r"### For others\n.*?```toml\n(.*?)```", page, re.DOTALL)
+    file = tmp_path / "sign-in.toml"
+    file.write_text(example)
+    file.chmod(0o600)
+    assert read_sign_in(file, TEAM).host == "zoo.example.org"
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def picker(
     browser: BrowserOption = True,
     root: RootOption = None,
     allow_remote: Annotated[
-        bool, typer.Option("--allow-remote", help="Serve it to others, who sign in (extra remote; see README).")
+        bool, typer.Option("--allow-remote", help="Serve it to others, who sign in (extra remote; see ui/README.md).")
     ] = False,
     sign_in: Annotated[
         Path | None, typer.Option("--sign-in", help="TOML with the provider of sign-in; else sign-in.toml in the home.")

@@ -75,6 +75,16 @@ def stripes(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return packed.getvalue()
 
 
+def test_every_request_that_the_manual_shows_has_its_route(client: TestClient) -> None:
+    section = (Path(gate.__file__).parents[1] / "README.md").read_text().split("## Over HTTP\n")[1].split("\n## ")[0]
+    shown = re.findall(r"^curl (--\S+)?.*?http://127\.0\.0\.1:8600(/[\w/]+)", section, re.MULTILINE)
+    assert len(shown) == 6
+    paths = client.get("/openapi.json").json()["paths"]
+    for option, path in shown:
+        routes = [route for route in paths if re.fullmatch(re.sub(r"{\w+}", r"\\w+", route), path)]
+        assert "post" in paths[routes[0]] if option else "get" in paths[routes[0]], path
+
+
 def test_an_upload_is_one_sample_however_often_it_is_sent(client, stripes):
     first = client.post("/samples", params={"name": "my stripes.zip"}, content=stripes)
     again = client.post("/samples", params={"name": "other.zip"}, content=stripes)
