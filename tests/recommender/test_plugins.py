@@ -336,7 +336,9 @@ def test_a_tracker_hears_of_the_run_and_the_journal_has_it_too(monkeypatch, tmp_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("tracker", "why"), [("torn", "no such page"), ("shut", "the book is shut")])
+@pytest.mark.parametrize(
+    ("tracker", "why"), [("torn", "no such page"), pytest.param("shut", "the book is shut", marks=pytest.mark.slow)]
+)
 def test_a_tracker_that_fails_loses_no_run(monkeypatch, tmp_path, tracker, why):
     bring(monkeypatch, tmp_path, f"trackers:{tracker}")
     run = finished_run(tmp_path, tracker)

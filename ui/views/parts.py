@@ -202,7 +202,7 @@ def _map(
 
 def picture(chart: charts.Picture, words: str) -> None:
     """A chart, with what it shows in words below: for who cannot see it, and for who sees it for the first time."""
-    st.altair_chart(chart, width="stretch")
+    st.altair_chart(charts.on_page(chart, st.context.theme.type), width="stretch")
     st.caption(literal(words))
 
 
@@ -493,7 +493,9 @@ def curves_of(curves: Mapping[str, Iterable[Sequence[float]]], expected: Json | 
     for at in range(0, len(drawn), _CURVES):
         for place, (name, points) in zip(st.columns(_CURVES, gap="large"), [*drawn.items()][at : at + 2], strict=False):
             hoped = None if name.endswith("loss") else expected
-            place.altair_chart(charts.learning_curve(points, name, hoped), width="stretch")
+            place.altair_chart(
+                charts.on_page(charts.learning_curve(points, name, hoped), st.context.theme.type), width="stretch"
+            )
     if drawn and expected is not None:
         st.caption(literal("The band is what was expected on the test rows, with its 90 % interval."))
 

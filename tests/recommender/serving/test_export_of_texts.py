@@ -58,7 +58,10 @@ def differs(folder, run, items=ITEMS):
 
 
 @pytest.mark.parametrize("block", [-1, 1])
-@pytest.mark.parametrize("net", ["bert", "bert-mlm", "distilbert", "roberta", "electra"])
+@pytest.mark.parametrize(
+    "net",
+    ["bert", *(pytest.param(net, marks=pytest.mark.slow) for net in ("bert-mlm", "distilbert", "roberta", "electra"))],
+)
 def test_an_encoder_gets_a_layer_that_takes_the_mean(net, block, tmp_path):
     run = finished_run(tmp_path / "run", net, block=block)
     done = export(run, tmp_path / "out")
