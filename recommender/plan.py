@@ -88,8 +88,8 @@ ADAPTED, ADAPTED_PAIRS = 0.017, 8
 """What going on with pretraining, on items without labels, added to LP-FT in the mean of so many trainings (LOG.md)."""
 
 UNSURE = 0.5
-"""How far towards the low end of its interval training from random weights is weighed at: nothing known before a
-training foretells where it wins, and the best of several guesses is too often the least sure (LOG.md)."""
+"""How far towards the low end of its interval training from random weights that was not tried is weighed at: nothing
+known before a training foretells where it wins, and the best of several guesses is too often the least sure (LOG.md)."""
 MAY_WIN = 0.25
 """Chance that it scores more than what is advised, from which that is told."""
 _RUNNERS_UP = 2
@@ -217,8 +217,16 @@ def _best(offers: Sequence[Choice], setting: "_Setting") -> Choice:
 
 def _net(offer: Choice, setting: "_Setting") -> float:
     """The score that strategies of a checkpoint are compared by, less what its cost is worth."""
-    unsure = UNSURE * (offer.expected.mean - offer.expected.low) if offer.plan.from_scratch else 0.0
+    unsure = 0.0
+    if offer.plan.from_scratch and not _measured(offer, setting):
+        unsure = UNSURE * (offer.expected.mean - offer.expected.low)
     return _beside(offer, setting) - unsure - price(offer.plan, setting.evidence.blocks, setting.evidence.rows)
+
+
+def _measured(offer: Choice, setting: "_Setting") -> bool:
+    """Whether its strategy was tried or carried out on this sample."""
+    on = setting.history.on(setting.sample.digest, offer.checkpoint.name, offer.expected.metric)
+    return any(outcome.strategy == offer.plan.strategy for outcome in on)
 
 
 def _beside(offer: Choice, setting: "_Setting") -> float:
@@ -602,8 +610,8 @@ def _after(
     How far each result lay from what was expected of it is an error of the checkpoint's, which `SHARED` of the variance
     of every strategy's has in common, and the strategy's own. Where errors are larger than thought, all deviations were
     too small, and are stretched until they fit: so what was measured outweighs what was thought. Training from random
-    weights and all other strategies share less, and neither stretches the other. What is measured again has the noise of
-    a measurement, and is no less sure than before any.
+    weights and all other strategies share less, and neither stretches the other. What is measured again has the noise
+    of a measurement, and is no less sure than before any.
     """
     if not earlier:
         return prior, prior.why
