@@ -88,8 +88,11 @@ ADAPTED, ADAPTED_PAIRS = 0.017, 8
 """What going on with pretraining, on items without labels, added to LP-FT in the mean of so many trainings (LOG.md)."""
 
 UNSURE = 0.5
-"""How far towards the low end of its interval training from random weights that was not tried is weighed at: nothing
-known before a training foretells where it wins, and the best of several guesses is too often the least sure (LOG.md)."""
+"""How far towards the low end of its interval training from random weights that was not tried is weighed at.
+
+Nothing known before a training foretells where it wins, and the best of several guesses is too often the least sure
+(LOG.md).
+"""
 MAY_WIN = 0.25
 """Chance that it scores more than what is advised, from which that is told."""
 _RUNNERS_UP = 2
