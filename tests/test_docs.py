@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer.main
 
-from ui.cli import app
+from ui.program import app
 
 ROOT = Path(__file__).parents[1]
 MANUAL = (ROOT / "ui" / "README.md").read_text()

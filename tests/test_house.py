@@ -32,12 +32,13 @@ LATE_IMPORTS = {
     "registry/readers/streams.py": 1,  # pyarrow, for Parquet
     "registry/sample.py": 2,  # pandas, for who hands over frames
     "registry/store/migrations/__init__.py": 1,  # Alembic, for a schema that is not up to date
-    "ui/cli.py": 1,  # what reads the version of a distribution, where that is asked for
+    "ui/cli.py": 1,  # all that the command line is made of: Ctrl-C is seen to first
     "ui/completion.py": 2,  # SQLAlchemy and NumPy, when a shell asks for names: no help waits for them
     "ui/context.py": 1,  # SQLAlchemy and NumPy, when a registry is opened: no help waits for them
     "ui/job_queue.py": 1,  # torch, to resolve a device
     "ui/hub_paths.py": 1,  # what asks a hub: no help waits for it
     "ui/present.py": 1,  # torch, and what checks: no help waits for the latter, and what is refused not for torch
+    "ui/program.py": 1,  # what reads the version of a distribution, where that is asked for
     "ui/serving.py": 1,  # Streamlit, which reads the folder it stands in when it is imported
     "ui/views/pick.py": 1,  # what draws SVG, for documents that are downloaded
 }

@@ -19,6 +19,7 @@ from registry.errors import TransferZooError, UnknownName
 from registry.forms import Json
 from registry.progress import Event, silent
 from ui import completion, render
+from ui.interrupts import ExitAtOnce
 from ui.strangers import table_csv
 from ui.terminal import console, print_json, silence_libraries
 
@@ -316,8 +317,9 @@ def _chosen(fields: Iterable[str], options: Mapping[str, Any]) -> dict[str, Any]
 def command_context(home: Path | None, json: bool, job: str | None = None) -> Iterator[CommandContext]:
     """Open the registry; a job, where there is one, hears of progress and of failure."""
     silence_libraries()
-    from recommender.runs.recovery import recover  # noqa: PLC0415 - loads NumPy and SQLAlchemy: no help waits for it
-    from registry.zoo import Zoo  # noqa: PLC0415 - likewise
+    with ExitAtOnce():
+        from recommender.runs.recovery import recover  # noqa: PLC0415 - NumPy and SQLAlchemy: no help waits for them
+        from registry.zoo import Zoo  # noqa: PLC0415 - likewise
 
     errors = console(stderr=True)
     with render.Bars(errors) as progress:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar
 
 import typer.core
 
+from ui.interrupts import ExitAtOnce
 from ui.manual import COMMAND_PANELS, EXAMPLES, OPTION_PANELS, READING
 
 __all__ = ["LazyGroup"]
@@ -57,7 +58,9 @@ class _Commands(UserDict[str, Any]):
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - a command or group of typer
         if isinstance(self.data[name], str):
             module, _, attribute = self.data[name].partition(":")
-            self.data[name] = _command(name, getattr(import_module(module), attribute))
+            with ExitAtOnce():
+                loaded = getattr(import_module(module), attribute)
+            self.data[name] = _command(name, loaded)
         return self.data[name]
 
 

@@ -1,9 +1,11 @@
 """A request checked, performed and its result shown at a terminal: what every command comes to."""
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 
 from recommender.requests import HoldingsRequest, Request
 from ui.context import CommandContext
+from ui.interrupts import ExitAtOnce
 
 __all__ = ["present"]
 
@@ -26,14 +28,22 @@ def present(
         Cancelled: its job was cancelled.
     """
     if isinstance(request, HoldingsRequest):
-        from ui.held import present_holdings  # noqa: PLC0415 - as below
+        with _interruptible(context):
+            from ui.held import present_holdings  # noqa: PLC0415 - as below
 
         present_holdings(context, request, as_csv=as_csv)
         return
     began = time.monotonic()
-    from recommender.checks import check_request  # noqa: PLC0415 - loads NumPy and SQLAlchemy: no help waits for it
+    with _interruptible(context):
+        from recommender.checks import check_request  # noqa: PLC0415 - NumPy and SQLAlchemy: no help waits for them
 
     check_request(request, context.zoo)
-    from ui.work import present_work  # noqa: PLC0415 - loads torch: what a check refuses is not kept waiting for it
+    with _interruptible(context):
+        from ui.work import present_work  # noqa: PLC0415 - torch, for which what a check refuses is not kept waiting
 
     present_work(context, request, began, explain=explain, everything=everything, as_csv=as_csv)
+
+
+def _interruptible(context: CommandContext) -> AbstractContextManager[None]:
+    """What modules are imported in: Ctrl-C ends it at once where no job waits to be told of it."""
+    return ExitAtOnce() if context.job is None else nullcontext()

@@ -29,6 +29,7 @@ _HEAVY = (
     "registry.doctor",
     "recommender.tuning.figures",
     "ui.cli",
+    "ui.program",
     *(f"ui.commands.{name}" for name in ("advice", "benefit", "demo", "domains", "maintenance", "predict", "queue")),
     *(f"ui.commands.{name}" for name in ("runs", "tuning", "zoo")),
     "ui.work",

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.reliability.product import Product
-from ui import cli
+from ui import program
 
 ROOT = Path(__file__).parents[2]
 HEAVY = (
@@ -221,9 +221,9 @@ def test_a_full_disk_is_no_fault_of_ours(monkeypatch, capsys, number: int, what:
     def full() -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(cli, "app", full)
+    monkeypatch.setattr(program, "app", full)
     with pytest.raises(SystemExit) as left:
-        cli.main()
+        program.run_command_line()
     assert left.value.code == (2 if number == errno.ENOSPC else 1)
     assert what in capsys.readouterr().err
 
@@ -233,8 +233,8 @@ def test_a_folder_that_is_gone_is_named(monkeypatch, capsys, tmp_path: Path) -> 
     gone.mkdir()
     monkeypatch.chdir(gone)
     gone.rmdir()
-    monkeypatch.setattr(cli, "app", lambda: Path("x").absolute())
+    monkeypatch.setattr(program, "app", lambda: Path("x").absolute())
     with pytest.raises(SystemExit) as left:
-        cli.main()
+        program.run_command_line()
     assert left.value.code == 2
     assert "the folder that you stand in is gone" in capsys.readouterr().err

@@ -10,7 +10,7 @@ import typer
 
 from registry.zoo import Zoo
 from tests.servers import ROOT as CHECKOUT
-from ui.cli import app
+from ui.program import app
 
 ROOT: Any = typer.main.get_command(app)
 
@@ -56,7 +56,7 @@ def test_where_there_is_no_registry_nothing_is_completed_and_none_is_made(tmp_pa
 @pytest.mark.slow
 def test_a_shell_is_answered_without_torch(home):
     code = (
-        "import sys; from ui.cli import app\n"
+        "import sys; from ui.program import app\n"
         "try: app(prog_name='transferzoo')\n"
         "finally: print('torch' in sys.modules, file=sys.stderr)"
     )

@@ -22,7 +22,7 @@ from tests.ui.pictures import write_stripes
 from tests.ui.test_cli import transferzoo as forked
 from tests.ui.workers import as_their_paths_say
 from ui import job_queue
-from ui.cli import app
+from ui.program import app
 
 Detached = list[str]
 

@@ -13,8 +13,8 @@ from registry.zoo import Zoo
 from tests.ui.cases import advice, choice
 from tests.ui.test_manual import commands
 from ui import serving
-from ui.cli import app
 from ui.context import ListOptions
+from ui.program import app
 from ui.strangers import table_csv
 
 

@@ -8,8 +8,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from ui.cli import app
 from ui.manual import COMMAND_PANELS, EXAMPLES, OPTION_PANELS
+from ui.program import app
 
 ROOT: Any = typer.main.get_command(app)
 

@@ -14,8 +14,8 @@ from registry.errors import NoItems
 from registry.home import Home
 from tests.ui.cases import advice, choice
 from ui import reproduce
-from ui.cli import app
 from ui.context import parse_request
+from ui.program import app
 from ui.strangers import markdown as literal
 from ui.uploads import clear_own_uploads, clear_uploads, is_of, save_upload, save_uploads
 

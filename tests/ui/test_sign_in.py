@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from registry.errors import ExtraMissing, PathOutside, SignInUnusable
 from ui import access, serving, sign_in
-from ui.cli import app
+from ui.program import app
 from ui.sign_in import Places, SignOuts, is_let_in, read_sign_in
 
 SOUND = {

@@ -1,1 +1,1 @@
-"""One module for each kind of command; `ui.cli` names them, and loads one when its command is called."""
+"""One module for each kind of command; `ui.program` names them, and loads one when its command is called."""
