@@ -45,6 +45,8 @@ FIRST, SECOND = (1 / 8, 48, 96), (1 / 4, 96, 200)
 """Share of the rows, fewest and most of the first and of the second look. On eight sets the best of thirteen probes
 came first by a look on 200 rows, and on 96 once eighth (LOG.md): there nobody drops out but by the bounds."""
 LEAST_LOOKED = 32
+LEAST_GROUPS = 10
+"""Groups of rows below which the bounds are none: a bootstrap of so few knows too little doubt."""
 ROWS_A_CLASS = 2
 """Rows of a look for each class at least, without which they cannot be folded."""
 LOOKED_BY = ("linear", "knn", "logme")
@@ -281,9 +283,14 @@ def _ordered(looks: Sequence[_Look]) -> list[_Look]:
 
 
 def _dropped(looks: Sequence[_Look], part: Sample, least: int, sure: float) -> tuple[list[_Look], list[Skipped]]:
-    """Who goes on, and who lies behind the leader beyond chance; the first ``least`` go on in any case."""
+    """Who goes on, and who lies behind the leader beyond chance; the first ``least`` go on in any case.
+
+    Draws of fewer than `LEAST_GROUPS` groups say nothing of chance: nobody lies behind there.
+    """
     ordered = _ordered(looks)
     leader = max((look for look in ordered if look.drawn is not None), key=_value, default=None)
+    if len(np.unique(part.group_ids)) < LEAST_GROUPS:
+        leader = None
     on: list[_Look] = []
     dropped: list[Skipped] = []
     for place, look in enumerate(ordered):
@@ -318,7 +325,7 @@ def _behind(look: _Look, leader: _Look, part: Sample, sure: float) -> str | None
 def _part(sample: Sample, candidates: Sequence[Candidate], most: int, seed: int) -> Sample:
     """As many rows as all of these can be looked at on."""
     work = sum(map(row_work, candidates))
-    return sample.subsample(int(np.clip(LOOKED_WORK / work, LEAST_LOOKED, most)), seed)
+    return sample.subsample(int(np.clip(LOOKED_WORK / work, LEAST_LOOKED, most)), seed, spread=True)
 
 
 def _affordable(candidates: Sequence[Candidate]) -> tuple[list[Candidate], list[Candidate]]:

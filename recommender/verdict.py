@@ -4,7 +4,8 @@ What beats *no transfer* beyond chance is where to start. What does not may stil
 call, and the side with the higher expected score net of its cost is advised, as between strategies
 (`recommender.strategies.cost.price`), with the rows that would tell. Where neither does better than a guess, or *no
 transfer* is expected to score as much, the advice is not to transfer. A bootstrap of a handful of rows that are all
-right, or all wrong, knows no doubt: there an exact sign test has to agree, for all that was probed.
+right, or all wrong, knows no doubt, and one of a handful of groups too little: there an exact sign test has to agree,
+for all that was probed.
 """
 
 from math import ceil, log10
@@ -22,7 +23,7 @@ from registry.sample import Sample
 __all__ = ["guess_score", "rows_that_tell", "rows_to_tell", "verdict_of"]
 
 _HANDFUL = 50
-"""Rows up to which a sign test has to agree."""
+"""Rows, or groups of them, up to which a sign test has to agree."""
 
 _BY_CHANCE = 0.05
 MOST_TIMES = 50
@@ -32,7 +33,8 @@ MOST_TIMES = 50
 def verdict_of(best: Choice, reference: Baseline, sample: Sample, probed: int = 1) -> Verdict:
     """Whether transfer is worth it; ``probed`` checkpoints were looked at to find the best."""
     predicted = best.ranked.transferability.predicted, reference.predicted
-    handful = len(sample) <= _HANDFUL and all(len(one) == len(sample) for one in predicted)
+    groups = len(np.unique(sample.group_ids))
+    handful = groups <= _HANDFUL and all(len(one) == len(sample) for one in predicted)
     enough = rows_that_tell(*predicted, sample, probed) if handful else len(sample)
     e, gain, raw = best.expected, best.ranked.gain, reference.expected
     rival = f"no transfer, {reference.model} ({raw.metric.words(raw.mean)})"
@@ -57,7 +59,8 @@ def verdict_of(best: Choice, reference: Baseline, sample: Sample, probed: int = 
         sentence = f"Do not transfer: {because} ({e.metric.words(guess)}); {differs}."
         return Verdict(False, sentence, beyond_chance=False)
     rows = enough if gain.low > 0 else rows_to_tell(len(sample), gain.mean, gain.low)
-    few = f"; {len(sample):,} rows are too few to tell"
+    counted = f"{len(sample):,} rows" + (f" in {groups:,} groups" if groups < len(sample) else "")
+    few = f"; {counted} are too few to tell"
     would = f"{few}, about {rows:,} would" if rows is not None else few if gain.low > 0 else ""
     if gain.mean > price(best.plan, [row.block for row in best.ranked.transferability.blocks], len(sample)):
         bet = f"{start[0].lower()}{start[1:]}, which is the better bet"

@@ -469,9 +469,10 @@ class Sample(Record):
         digest = _digest(items, labels, groups, self.task, self.metric)
         return replace(self, items=items, labels=labels, groups=groups, digest=digest)
 
-    def subsample(self, most: int, seed: int = 0) -> "Sample":
+    def subsample(self, most: int, seed: int = 0, *, spread: bool = False) -> "Sample":
         """At most ``most`` rows, each class in proportion; groups come whole but for one a class at the edge.
 
+        Where they are ``spread`` they come of as many groups as there can be: two rows of one tell less than of two.
         A row of several labels counts for the rarest; quantities are in proportion by quantile bins. Where positions
         are labelled there are at most eight times as many of them, of rows of average length.
         """
@@ -480,7 +481,7 @@ class Sample(Record):
             most = min(most, max(1, _POSITIONS_A_ROW * most * len(self) // tags))
         if len(self) <= most:
             return self
-        return self.take(self._splitter.drawn(most, seed))
+        return self.take(self._splitter.drawn(most, seed, spread=spread))
 
     def folds(self, k: int = 5, seed: int = 0) -> Int[np.ndarray, " n"]:
         """The fold that holds each row out: stratified, groups whole, decided by content and not by position.

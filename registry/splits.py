@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,12 +48,12 @@ class Splitter:
             raise TooFewRows("a training and a test part of whole groups", self._needed, len(self.labels), _SINGLES)
         return held_out
 
-    def drawn(self, most: int, seed: int) -> Int[np.ndarray, " m"]:
+    def drawn(self, most: int, seed: int, *, spread: bool) -> Int[np.ndarray, " m"]:
         """Which rows `registry.sample.Sample.subsample` takes."""
         strata = stratum_of(self.labels, self.task)
         left = allot(Counter(strata), most)
         kept = []
-        for row in self._shuffled(seed):
+        for row in self._by_turns(strata, seed) if spread else self._shuffled(seed):
             if left[strata[row]]:
                 left[strata[row]] -= 1
                 kept.append(row)
@@ -68,6 +68,16 @@ class Splitter:
         """Row numbers in an order drawn from the content, rows of a group side by side."""
         places = {row: place for place, group in enumerate(self._together(seed)) for row in group}
         return sorted(range(len(self.labels)), key=lambda row: (places[row], _hash(self.digests[row], seed)))
+
+    def _by_turns(self, strata: Sequence[Hashable], seed: int) -> list[int]:
+        """Row numbers in an order drawn from the content: in each stratum one row of each group, then a second."""
+        groups = self.digests if self.groups is None else self.groups
+        seen: Counter[tuple[Hashable, str]] = Counter()
+        turns = {}
+        for row in self._shuffled(seed):
+            turns[row] = seen[strata[row], groups[row]]
+            seen[strata[row], groups[row]] += 1
+        return sorted(turns, key=turns.__getitem__)
 
     def _together(self, seed: int) -> list[list[int]]:
         """Rows that stay together (a group; else equal contents), in an order drawn from their content."""

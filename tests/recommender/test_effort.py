@@ -1,6 +1,6 @@
 """How much is done for advice, and until when: the race, the deadline by a clock that tests turn, and going on."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -115,6 +115,17 @@ def test_of_those_that_cannot_be_told_apart_no_more_than_finalists_are_probed_in
     assert len(raced.ahead) == 3
     assert [row.reason.endswith("hardly be told from them") for row in raced.skipped] == [True] * 3
     assert len(race(sample, entrants, zoo, keep=5).ahead) == 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("groups", "dropped"), [(4, False), (60, True)])
+def test_a_look_takes_rows_of_all_groups_and_of_a_few_groups_tells_nobody_to_be_behind(ground, groups, dropped):
+    zoo, _, sample = ground
+    grouped = replace(sample, groups=tuple(f"slide {row % groups}" for row in range(ROWS)))
+    entrants = [Candidate(zoo.checkpoint(name), None) for name in (*BLIND, *SIGHTED)]
+    raced = race(grouped, entrants, zoo, keep=5)
+    assert len(set(raced.rows.groups)) == groups
+    assert any("beyond chance" in row.reason for row in raced.skipped) is dropped
 
 
 def test_looks_take_a_share_of_the_rows_and_at_least_two_of_each_class():

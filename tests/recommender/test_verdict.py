@@ -120,3 +120,17 @@ def test_a_handful_of_rows_is_too_close_to_call_where_a_sign_test_does_not_agree
     assert bet.transfer
     assert not bet.beyond_chance
     assert "4 rows are too few to tell, about 8 would" in bet.sentence
+
+
+def test_many_rows_of_a_handful_of_groups_are_a_handful():
+    labels = [f"class {number % 2}" for number in range(80)]
+    pictures = np.random.default_rng(0).integers(0, 256, (80, 6, 6, 3), dtype=np.uint8)
+    sample = Sample.from_arrays(pictures, labels, name="slides", groups=[number % 4 for number in range(80)])
+    known, truth = evidence(), sample.targets.values
+    choice = choose_plan(known.ranked, sample_of(), known.baseline, History(()), strategy="linear-probe")
+    scored = replace(choice.ranked.transferability, predicted=truth)
+    gain = Expected(Metric.ACCURACY, 0.2, 0.1, 0.3)
+    best = replace(choice, ranked=replace(choice.ranked, transferability=scored, gain=gain))
+    bet = verdict_of(best, replace(known.baseline, predicted=1 - truth), sample, probed=5)
+    assert not bet.beyond_chance
+    assert "80 rows in 4 groups are too few to tell, about 160 would" in bet.sentence

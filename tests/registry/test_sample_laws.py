@@ -1,5 +1,7 @@
 """What holds for every sample: folds, splits and digests follow content, never position."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import assume, example, given, settings
@@ -157,6 +159,22 @@ def test_a_subsample_cuts_at_most_one_group_a_class(drawn, most):
         got[pair] += 1
     cut = [label for (label, group), count in got.items() if 0 < count < whole[label, group]]
     assert len(cut) == len(set(cut))
+
+
+@FEW
+@given(rows(grouped=True), st.integers(5, 50), st.randoms(use_true_random=False))
+def test_a_spread_subsample_takes_a_second_row_of_a_group_after_one_of_each(drawn, most, random):
+    sample = sample_of(drawn)
+    small = sample.subsample(most, spread=True)
+    assert len(small) == min(most, len(sample))
+    having, taken = (Counter(zip(part.labels, part.groups, strict=True)) for part in (sample, small))
+    for label in set(small.labels):
+        counts = {pair: taken[pair] for pair in having if pair[0] == label}
+        untouched = [pair for pair, count in counts.items() if count < having[pair]]
+        assert max(counts.values()) <= 1 + min((counts[pair] for pair in untouched), default=max(counts.values()))
+    order = np.array(random.sample(range(len(sample)), len(sample)))
+    assume(most >= len(sample.classes))
+    assert sample.take(order).subsample(most, spread=True).digest == small.digest
 
 
 @FEW

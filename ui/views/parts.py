@@ -276,17 +276,17 @@ def advice_named(zoo: Zoo, name: str | None) -> Json | None:
         st.warning("That advice is not known here. This is the newest.")
     if advice is None:
         return next((kept for _, kept in earlier_advice(zoo)), None)
-    return _as_asked(zoo, advice, viewer()) or advice
+    return _of_own_upload(zoo, advice, viewer()) or advice
 
 
 def earlier_advice(zoo: Zoo) -> list[tuple[str, Json]]:
     """Kept advice, newest first, whoever asked for it, with the time; of uploads only that of who looks."""
     mine = viewer()
-    kept = ((stamp, _as_asked(zoo, advice, mine)) for stamp, advice in zoo.kept(4 * _EARLIER))
+    kept = ((stamp, _of_own_upload(zoo, advice, mine)) for stamp, advice in zoo.kept(4 * _EARLIER))
     return [(stamp, advice) for stamp, advice in kept if advice is not None][:_EARLIER]
 
 
-def _as_asked(zoo: Zoo, advice: Json, owner: str) -> Json | None:
+def _of_own_upload(zoo: Zoo, advice: Json, owner: str) -> Json | None:
     """Advice on no upload, or on an upload of that owner; None where it is on another's.
 
     The same rows get the same advice whoever drops them first: it is shown to each as about their own upload.

@@ -106,12 +106,12 @@ def test_features_of_the_whole_sample_are_asked_for_once_so_that_the_probes_are_
     prepared = job(tmp_path, card, plan(card), data)
     requests = []
 
-    class Asked(FolderProvider):
+    class Recording(FolderProvider):
         def features(self, job, part, progress):
             requests.append(part.digest)
             return super().features(job, part, progress)
 
-    run_local(prepared, no_tracking, silent, Asked())
+    run_local(prepared, no_tracking, silent, Recording())
     assert set(requests) == {data.digest}
 
 
