@@ -679,11 +679,12 @@ def _plain(chart: Picture, height: float | int) -> Picture:
 
 def _lettered(chart: Picture, color: str) -> Picture:
     """With all letters in that color that stand on the page itself."""
-    letters = {"labelColor": color, "titleColor": color}
     drawn: Picture = (
-        chart.configure_axis(titleFontWeight="normal", labelFontSize=12, titleFontSize=12, **letters)
-        .configure_legend(orient="top", labelFontSize=12, symbolType="circle", **letters)
-        .configure_header(**letters)
+        chart.configure_axis(
+            titleFontWeight="normal", labelFontSize=12, titleFontSize=12, labelColor=color, titleColor=color
+        )
+        .configure_legend(orient="top", labelFontSize=12, symbolType="circle", labelColor=color, titleColor=color)
+        .configure_header(labelColor=color, titleColor=color)
         .configure_text(color=color)
         .configure_title(color=color)
     )
