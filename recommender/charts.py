@@ -17,6 +17,7 @@ from registry.zoo import Zoo
 
 __all__ = [
     "COSTS",
+    "LETTERS",
     "Measure",
     "Picture",
     "Plot",
@@ -30,6 +31,7 @@ __all__ = [
     "freeze_diagram",
     "learning_curve",
     "map_chart",
+    "on_page",
     "pareto_front",
     "realized_chart",
     "row_name",
@@ -47,6 +49,8 @@ COSTS: Mapping[Measure, str] = {
 
 BLUE, ORANGE, GRAY, INK = "#3b7dd8", "#d9660b", "#8a94a3", "#707a88"
 """Each can be told from white and from black: the page follows the browser from light to dark."""
+LETTERS: Mapping[str, str] = {"light": "#5a6473", "dark": "#a9b2c0"}
+"""Letters on a page of that theme."""
 _ROLES = {"frozen": "#2a66b8", "learns": "#b4500a", "not used": "#68707d"}
 """What a plan does with a block, and its color: white letters can be read on each."""
 _TIERS = (BLUE, "#6f9bd8", "#a9c1e3", GRAY)
@@ -149,7 +153,7 @@ def forest_plot(advice: Json) -> Picture:
         right = line["mean"].iloc[0] > sum(reach) / 2
         layers.append(
             alt.Chart(line)
-            .mark_text(color=tint, align="right" if right else "left", dx=-5 if right else 5, dy=-5, baseline="bottom")
+            .mark_text(align="right" if right else "left", dx=-5 if right else 5, dy=-5, baseline="bottom")
             .encode(x="mean:Q", y=alt.value(place), text="label:N")
         )
     return _plain(alt.layer(*layers, whiskers, points), height)
@@ -215,7 +219,7 @@ def freeze_diagram(choice: Json) -> Picture:
     )
     reads = (
         alt.Chart(table[table["read"]])
-        .mark_text(align="right", dx=-10, dy=-9, text="head →", color=INK, fontWeight="bold")
+        .mark_text(align="right", dx=-10, dy=-9, text="head →", fontWeight="bold")
         .encode(x=alt.X("low:Q", scale=scale), y=middle)
     )
     return _plain(alt.layer(boxes, names, *words, path, errors, points, reads), height + _AXES - 44)
@@ -301,17 +305,13 @@ def pareto_front(advice: Json, cost: Measure = "seconds") -> Picture:
     late = named["cost"] ** 2 > named["cost"].min() * named["cost"].max()
     names = [
         alt.Chart(named[late == right])
-        .mark_text(align="right" if right else "left", dx=-9 if right else 9, fontSize=11, color=INK, limit=210)
+        .mark_text(align="right" if right else "left", dx=-9 if right else 9, fontSize=11, limit=210)
         .encode(x=x, y="beside:Q", text="name:N", tooltip=tips)
         for right in (False, True)
     ]
     raw = pd.DataFrame([{"mean": base["mean"], "label": "no transfer"}])
     level = alt.Chart(raw).mark_rule(color=ORANGE, strokeDash=[5, 3], strokeWidth=2).encode(y="mean:Q")
-    label = (
-        alt.Chart(raw)
-        .mark_text(color=ORANGE, align="left", dx=4, dy=-7)
-        .encode(x=alt.value(0), y="mean:Q", text="label:N")
-    )
+    label = alt.Chart(raw).mark_text(align="left", dx=4, dy=-7).encode(x=alt.value(0), y="mean:Q", text="label:N")
     return _plain(alt.layer(level, label, line, whiskers, points, *names), _PARETO + _AXES)
 
 
@@ -357,7 +357,7 @@ def map_chart(drawn: DomainMap) -> Picture:
     points = alt.Chart(rows).mark_point(filled=True, size=70, color=BLUE, opacity=0.9).encode(x=x, y=y, tooltip=tips)
     names = (
         alt.Chart(rows[rows["domain"].isin(_legible(drawn))])
-        .mark_text(dy=-10, fontSize=11, color=INK, limit=130)
+        .mark_text(dy=-10, fontSize=11, limit=130)
         .encode(x=x, y=y, text="domain:N", tooltip=tips)
     )
     layers: list[alt.Chart] = [points, names]
@@ -373,9 +373,7 @@ def map_chart(drawn: DomainMap) -> Picture:
             .encode(x=x, y=y, tooltip=["name:N"])
         )
         label = (
-            alt.Chart(mine)
-            .mark_text(dy=17, fontSize=12, fontWeight="bold", color=ORANGE, limit=200)
-            .encode(x=x, y=y, text="name:N")
+            alt.Chart(mine).mark_text(dy=17, fontSize=12, fontWeight="bold", limit=200).encode(x=x, y=y, text="name:N")
         )
         layers = [lines, points, names, star, label]
     return _plain(alt.layer(*layers), 380)
@@ -453,7 +451,7 @@ def contribution_bars(choices: Sequence[Json]) -> Picture:
     colors = alt.Scale(domain=names, range=[BLUE, ORANGE])
     color = alt.Color("choice:N", sort=names, title=None, scale=colors, legend=None)
     key = [f"{place}: {name}" for place, name in zip(("blue, above", "orange, below"), names, strict=False)]
-    words = alt.TitleParams(key, anchor="start", frame="bounds", fontSize=12, fontWeight="normal", color=INK)
+    words = alt.TitleParams(key, anchor="start", frame="bounds", fontSize=12, fontWeight="normal")
     tips = [alt.Tooltip("choice:N"), alt.Tooltip("because:N"), alt.Tooltip("points:Q", format="+.2f")]
     bars = (
         alt.Chart(table)
@@ -638,6 +636,11 @@ def _scored_row(choice: Json) -> dict[str, object]:
     return {"choice": row_name(choice), **figures, "tier": f"tier {choice['tier']}"}
 
 
+def on_page(chart: Picture, theme: str | None) -> Picture:
+    """A chart for a ``light`` or ``dark`` page: one color of letters has enough contrast with one only."""
+    return chart if theme is None else _lettered(chart, LETTERS[theme])
+
+
 def _scratch(choices: Sequence[Json]) -> list[pd.DataFrame]:
     """What the best choice's net is expected to score from random weights, where that was considered."""
     for choice in choices[:1]:
@@ -669,10 +672,20 @@ def _form(metric: str, *, fine: bool = False) -> str:
 
 
 def _plain(chart: Picture, height: float | int) -> Picture:
-    """Legend on top, axes that can be read in light and in dark."""
+    """Legend on top, letters for a page of which it is not known whether it is light or dark."""
     sized = chart.properties(height=height, width="container") if not isinstance(chart, alt.FacetChart) else chart
-    bare = sized.configure_view(stroke=None).configure_legend(orient="top", labelFontSize=12, symbolType="circle")
-    drawn: Picture = bare.configure_axis(
-        titleFontWeight="normal", labelFontSize=12, titleFontSize=12, labelColor=INK, titleColor=INK
+    return _lettered(sized.configure_view(stroke=None), INK)
+
+
+def _lettered(chart: Picture, color: str) -> Picture:
+    """With all letters in that color that stand on the page itself."""
+    drawn: Picture = (
+        chart.configure_axis(
+            titleFontWeight="normal", labelFontSize=12, titleFontSize=12, labelColor=color, titleColor=color
+        )
+        .configure_legend(orient="top", labelFontSize=12, symbolType="circle", labelColor=color, titleColor=color)
+        .configure_header(labelColor=color, titleColor=color)
+        .configure_text(color=color)
+        .configure_title(color=color)
     )
     return drawn

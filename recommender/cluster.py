@@ -94,7 +94,7 @@ def run_on_ray(
         RunFolder(job.folder).start(job.to_dict())  # so that what no worker has begun yet can be resumed, too
         try:
             with cluster.named():
-                result = cluster.trained(job, _Desk(job, track, progress, provider or FolderProvider()), provider)
+                result = cluster.trained(job, _Supervisor(job, track, progress, provider or FolderProvider()), provider)
         except ClusterLost as lost:
             raise ClusterLost(lost.address, lost.why, f"Go on: `transferzoo runs resume {job.id}`.") from lost
     if isinstance(result, BaseException):
@@ -102,7 +102,7 @@ def run_on_ray(
     return result
 
 
-class _Desk:
+class _Supervisor:
     """Where what a worker reports is taken, and what it asks is answered: tracker, observer and history are here."""
 
     def __init__(self, job: Job, track: Tracker, progress: Progress, provider: Provider) -> None:
@@ -223,8 +223,10 @@ class _Cluster:
             deadline.interrupted = True
         return None
 
-    def trained(self, job: Job, desk: "_Desk", provider: Provider | None) -> tuple[TuningRun, Outcome] | BaseException:
-        """What comes of a job that a worker carries out while the desk serves it, or how it ended.
+    def trained(
+        self, job: Job, supervisor: "_Supervisor", provider: Provider | None
+    ) -> tuple[TuningRun, Outcome] | BaseException:
+        """What comes of a job that a worker carries out while the supervisor serves it, or how it ended.
 
         Raises:
             ClusterLost: the head does not answer any more.
@@ -233,20 +235,20 @@ class _Cluster:
         place = (
             _Place(job.home.root, job.home.registry, job.home.objects) if isinstance(provider, ZooProvider) else None
         )
-        sent: Any = ray.put((job, None if place else desk.provider, place))
+        sent: Any = ray.put((job, None if place else supervisor.provider, place))
         options = ray.remote(_train).options(**self.resources(job.device), max_retries=_TRIES)
-        task = options.remote(sent, desk.reports, desk.answers)
+        task = options.remote(sent, supervisor.reports, supervisor.answers)
         try:
             while not self.finished(task):
-                desk.serve()
-                if desk.overdue:
+                supervisor.serve()
+                if supervisor.overdue:
                     raise Cancelled
-            desk.serve()
+            supervisor.serve()
             result: tuple[TuningRun, Outcome] | BaseException = ray.get(task)
         finally:
-            if desk.overdue:  # what is left otherwise ends with the connection: Ray may crash at `cancel` (2.60)
+            if supervisor.overdue:  # what is left otherwise ends with the connection: Ray may crash at `cancel` (2.60)
                 ray.cancel(task, force=True)
-            desk.close()
+            supervisor.close()
         return result
 
     def finished(self, task: Any) -> bool:  # noqa: ANN401 - Ray's reference
@@ -447,7 +449,7 @@ def _train(
 
 
 class _Line:
-    """The worker's end of a `_Desk`: an observer and a tracker. What nobody waits for is put, the rest asked."""
+    """The worker's end of a `_Supervisor`: an observer and a tracker. What nobody waits for is put, the rest asked."""
 
     def __init__(self, reports: Queue, answers: Queue) -> None:
         self._reports, self._answers = reports, answers

@@ -27,7 +27,7 @@ from recommender.exposure import Exposures
 from recommender.fusion import Candidates, Fusion, Kind, ProbePrior, Standing, body_of, kind_of
 from recommender.history import History
 from recommender.novelty import novel_rows
-from recommender.plan import choose_affordable, choose_plan, plan_unprobed
+from recommender.plan import MAY_WIN, chance_of_more, choose_affordable, choose_plan, plan_unprobed
 from recommender.prior import foresee
 from recommender.probe import CLOSING, MOST_ROWS, probe
 from recommender.race import UNRACED, Race, most_finalists
@@ -195,9 +195,15 @@ def recommend(  # noqa: PLR0913 - each says what is asked, or how it is worked o
     trials: tuple[Trial, ...] = ()
     undone = (*listed.race.undone, *judged.undone)
     if effort is Effort.THOROUGH and not judged.unprobed and _is_fused(sample):
-        finalists = _finalists(choices, sample, reference, history, zoo)
         trials, late = try_out(
-            finalists, judged.rows, zoo, deadline=until, seed=seed, progress=progress, workers=workers
+            _finalists(choices, sample, reference, history, zoo),
+            judged.rows,
+            zoo,
+            from_scratch=_from_scratch(choices, sample, reference, history, zoo),
+            deadline=until,
+            seed=seed,
+            progress=progress,
+            workers=workers,
         )
         undone += late
         history = History((*history.outcomes, *trial_outcomes(trials, choices, sample)))
@@ -465,6 +471,31 @@ def _finalists(
             fresh = _fresh(zoo, choice.checkpoint.name, sample)
             finalists.append(choose_plan(choice.ranked, sample, reference, history, strategy=name, fresh=fresh))
     return finalists
+
+
+def _from_scratch(
+    choices: Sequence[Choice], sample: Sample, reference: Baseline, history: History, zoo: Zoo
+) -> list[Choice]:
+    """Of the best choices the one whose net is expected to score most from random weights, planned so.
+
+    None, unless that is advised or has a chance to beat what is advised that is worth a word.
+    """
+    offers: list[tuple[float, Choice, str]] = []
+    for choice in choices[:MOST_TRIALS]:
+        if choice.ranked.transferability.candidate.exposure is not None:
+            continue
+        if choice.plan.from_scratch:
+            offers.append((choice.expected.mean, choice, choice.plan.strategy))
+        offers += [
+            (other.mean, choice, other.strategy)
+            for other in choice.passed_over
+            if kind_of(other.strategy) is Kind.SCRATCH and chance_of_more(other, choices[0].expected) >= MAY_WIN
+        ]
+    if not offers:
+        return []
+    _, choice, strategy = max(offers, key=lambda offer: offer[0])
+    fresh = _fresh(zoo, choice.checkpoint.name, sample)
+    return [choose_plan(choice.ranked, sample, reference, history, strategy=strategy, fresh=fresh)]
 
 
 def _nothing_left(skipped: Sequence[Skipped], against: Mapping[str, Sequence[Objection]]) -> NoCandidates:

@@ -51,8 +51,10 @@ from registry.sample import Sample
 
 __all__ = [
     "ADAPTED",
+    "MAY_WIN",
     "OFFERED",
     "UNSURE",
+    "chance_of_more",
     "choose_affordable",
     "choose_plan",
     "controlled",
@@ -77,6 +79,8 @@ SCRATCH_HALF = 50_000
 """The same of training from random weights."""
 SHARED = 0.8
 """Share of the variance of a strategy's error that is its checkpoint's, and so the same for every strategy of it."""
+SHARED_WITH_SCRATCH = 0.3
+"""The same between training from random weights and any other strategy (LOG.md)."""
 SPECIALIZED = 1.5
 """Factor on that share where an earlier block reads the classes better than the last, beyond chance."""
 
@@ -84,9 +88,12 @@ ADAPTED, ADAPTED_PAIRS = 0.017, 8
 """What going on with pretraining, on items without labels, added to LP-FT in the mean of so many trainings (LOG.md)."""
 
 UNSURE = 0.5
-"""How far towards the low end of its interval training from random weights is weighed at: nothing known before a
-training foretells where it wins, and the best of several guesses is too often the least sure (LOG.md)."""
-_MAY_WIN = 0.25
+"""How far towards the low end of its interval training from random weights that was not tried is weighed at.
+
+Nothing known before a training foretells where it wins, and the best of several guesses is too often the least sure
+(LOG.md).
+"""
+MAY_WIN = 0.25
 """Chance that it scores more than what is advised, from which that is told."""
 _RUNNERS_UP = 2
 """Strategies that were passed over and are named."""
@@ -213,8 +220,16 @@ def _best(offers: Sequence[Choice], setting: "_Setting") -> Choice:
 
 def _net(offer: Choice, setting: "_Setting") -> float:
     """The score that strategies of a checkpoint are compared by, less what its cost is worth."""
-    unsure = UNSURE * (offer.expected.mean - offer.expected.low) if offer.plan.from_scratch else 0.0
+    unsure = 0.0
+    if offer.plan.from_scratch and not _measured(offer, setting):
+        unsure = UNSURE * (offer.expected.mean - offer.expected.low)
     return _beside(offer, setting) - unsure - price(offer.plan, setting.evidence.blocks, setting.evidence.rows)
+
+
+def _measured(offer: Choice, setting: "_Setting") -> bool:
+    """Whether its strategy was tried or carried out on this sample."""
+    on = setting.history.on(setting.sample.digest, offer.checkpoint.name, offer.expected.metric)
+    return any(outcome.strategy == offer.plan.strategy for outcome in on)
 
 
 def _beside(offer: Choice, setting: "_Setting") -> float:
@@ -269,15 +284,20 @@ def _may_win(best: Choice, others: Sequence[Choice]) -> tuple[str, ...]:
     for other in others:
         if not other.plan.from_scratch:
             continue
-        e, ours = other.expected, best.expected
-        apart = np.hypot(e.high - e.low, ours.high - ours.low) / (2 * Z)
-        chance = float(ndtr((e.mean - ours.mean) / apart))
-        if chance >= _MAY_WIN:
+        e = other.expected
+        chance = chance_of_more(e, best.expected)
+        if chance >= MAY_WIN:
             return (
                 f"the same net from random weights has a chance of {100 * chance:.0f} % to score more, expected "
                 f"{e.words}, which nothing known before a training decides: `--controls` holds the run against it",
             )
     return ()
+
+
+def chance_of_more(one: Expected | PassedOver, other: Expected) -> float:
+    """Chance, 0 to 1, that what is expected of one turns out higher than of the other; both normal and independent."""
+    apart = np.hypot(one.high - one.low, other.high - other.low) / (2 * Z)
+    return float(ndtr((one.mean - other.mean) / apart))
 
 
 def _would_change(best: Choice, others: Sequence[Choice], setting: "_Setting") -> str:
@@ -592,7 +612,9 @@ def _after(
 
     How far each result lay from what was expected of it is an error of the checkpoint's, which `SHARED` of the variance
     of every strategy's has in common, and the strategy's own. Where errors are larger than thought, all deviations were
-    too small, and are stretched until they fit: so what was measured outweighs what was thought.
+    too small, and are stretched until they fit: so what was measured outweighs what was thought. Training from random
+    weights and all other strategies share less, and neither stretches the other. What is measured again has the noise
+    of a measurement, and is no less sure than before any.
     """
     if not earlier:
         return prior, prior.why
@@ -600,20 +622,38 @@ def _after(
     noise = np.array([max(o.standard_error or _NOISE, _LEAST) for o in earlier]) ** 2
     error = np.array([o.score for o in earlier]) - np.array([guess.mean for guess in before])
     deviation = np.array([guess.deviation for guess in before])
-    stretch = max(1.0, float(np.mean(error**2 / (deviation**2 + noise))))
-    names = np.array([o.strategy for o in earlier])
-    covariance = np.where(names[:, None] == names, 1.0, SHARED) * np.outer(deviation, deviation) * stretch
-    ours = np.where(names == strategy, 1.0, SHARED) * deviation * prior.deviation * stretch
+    names = [o.strategy for o in earlier]
+    scratch, ours_too = np.array([_from_scratch(name) for name in names]), _from_scratch(strategy)
+    large, stretch = error**2 / (deviation**2 + noise), {True: 1.0, False: 1.0}
+    for side in set(scratch.tolist()):
+        stretch[side] = max(1.0, float(np.mean(large[scratch == side])))
+    deviation = deviation * np.sqrt(np.where(scratch, stretch[True], stretch[False]))
+    own = prior.deviation * np.sqrt(stretch[ours_too])
+    covariance = _correlation(names, names) * np.outer(deviation, deviation)
+    ours = _correlation(names, [strategy])[:, 0] * deviation * own
     weight = np.linalg.solve(covariance + np.diag(noise), ours)
     mean = float(np.clip(prior.mean + weight @ error, prior.metric.lowest, 1))
-    left = max(stretch * prior.deviation**2 - float(weight @ ours), 0.0)
-    again = float(np.min(noise))
+    left = max(own**2 - float(weight @ ours), 0.0)
+    again = min(left + float(np.min(noise)), own**2)
     words = prior.metric.words
     reports = [
         f"{_reached(o, strategy, prior.metric)} (expected was {words(guess.mean)})"
         for o, guess in zip(earlier[-_MOST_REPORTED:], before[-_MOST_REPORTED:], strict=True)
     ]
-    return replace(prior, mean=mean, deviation=float(np.sqrt(left + again))), (*prior.why, *reports)
+    return replace(prior, mean=mean, deviation=float(np.sqrt(again))), (*prior.why, *reports)
+
+
+def _correlation(ones: Sequence[str], others: Sequence[str]) -> Float[np.ndarray, "ones others"]:
+    """Of the errors of what is expected of strategies of one checkpoint on one sample."""
+
+    def shared(one: str, other: str) -> float:
+        return SHARED_WITH_SCRATCH if _from_scratch(one) or _from_scratch(other) else SHARED
+
+    return np.array([[1.0 if one == other else shared(one, other) for other in others] for one in ones])
+
+
+def _from_scratch(strategy: str) -> bool:
+    return kind_of(strategy) is Kind.SCRATCH
 
 
 def _reached(earlier: Outcome, strategy: str, metric: Metric) -> str:

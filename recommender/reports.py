@@ -11,6 +11,7 @@ from recommender.charts import (
     distance_chart,
     forest_plot,
     freeze_diagram,
+    on_page,
     pareto_front,
     realized_chart,
 )
@@ -99,8 +100,8 @@ def advice_markdown(advice: Json, reproduction: Mapping[str, str]) -> str:
 
 
 def svg(picture: Picture, width: int = _WIDTH) -> str:
-    """A chart as SVG, drawn without a browser or any file of another host."""
-    sized = picture.properties(width=width)
+    """A chart as SVG for a white page, drawn without a browser or any file of another host."""
+    sized = on_page(picture, "light").properties(width=width)
     return str(vl_convert.vegalite_to_svg(sized.to_dict(), allowed_base_urls=[]))
 
 

@@ -2,8 +2,9 @@
 
 Successive halving (Jamieson and Talwalkar 2016): each finalist's training runs for a few epochs on a part of the probed
 rows; the better half of them runs again, for twice the epochs on twice the rows. What a training adds is its score on
-rows held out less that of a linear head on the same block and rows. What was measured is kept beside the features, so
-that the same question goes on from it. Nothing of it becomes history.
+rows held out less that of a linear head on the same block and rows. Training from random weights says nothing after a
+few epochs, so that it is tried in full, beside a head on the block that the checkpoint's plan reads. What was measured
+is kept beside the features, so that the same question goes on from it. Nothing of it becomes history.
 """
 
 import hashlib
@@ -58,6 +59,7 @@ def try_out(
     rows: Sample,
     zoo: Zoo,
     *,
+    from_scratch: Sequence[Choice] = (),
     deadline: Deadline,
     seed: int = 0,
     progress: Progress = silent,
@@ -65,29 +67,39 @@ def try_out(
 ) -> tuple[tuple[Trial, ...], tuple[Skipped, ...]]:
     """What the plans of the finalists, which all train, add on a part of the probed rows; and what was left undone.
 
-    Of each the last trial counts, on the most rows.
+    Of each the last trial counts, on the most rows. Plans ``from_scratch`` follow, with all their epochs.
 
     Raises:
         Cancelled: the observer wants no more.
         ClusterError: the workers are a cluster that cannot do it.
     """
-    trials: dict[str, Trial] = {}
     rows = replace(rows, test=None)
-    left = [*finalists[:MOST_TRIALS]]
-    if not left or len(rows) < _FEWEST:
+    if not (finalists or from_scratch) or len(rows) < _FEWEST:
         return (), ()
+    trials: dict[tuple[str, str], Trial] = {}
     undone: list[Skipped] = []
+
+    def run_all(choices: Sequence[Choice], part: Sample, epochs: int | None) -> list[Trial]:
+        unreached = [Skipped(c.checkpoint.name, f"{_what(c, part)} was not tried") for c in choices]
+        shared = _Round(part, rows, epochs, seed)
+        results = workers(_attempted, shared, choices, zoo, deadline, Unreported(progress))
+        tried, failed, late = sort_results(tracked(results, progress, Phase.TRIAL, len(choices)), unreached)
+        undone.extend((*failed, *late))
+        trials.update({(trial.checkpoint, trial.strategy): trial for trial in tried})
+        return tried
+
+    left = [*finalists[:MOST_TRIALS]]
     for most, epochs in _RUNGS:
+        if not left or undone:
+            break
         part = rows.subsample(most, seed)
-        unreached = [Skipped(c.checkpoint.name, f"{_what(c, part)} was not tried") for c in left]
-        results = workers(_attempted, _Round(part, rows, epochs, seed), left, zoo, deadline, Unreported(progress))
-        tried, failed, late = sort_results(tracked(results, progress, Phase.TRIAL, len(left)), unreached)
-        undone += [*failed, *late]
-        trials |= {trial.checkpoint: trial for trial in tried}
+        tried = run_all(left, part, epochs)
         ahead = sorted(tried, key=lambda trial: -trial.score)[: max(1, len(tried) // 2)]
         left = [choice for trial in ahead for choice in left if choice.checkpoint.name == trial.checkpoint]
-        if undone or len(part) == len(rows):
+        if len(part) == len(rows):
             break
+    if from_scratch:
+        run_all(from_scratch, rows.subsample(_RUNGS[-1][0], seed), None)
     return tuple(trials.values()), tuple(undone)
 
 
@@ -128,11 +140,11 @@ def trial_outcomes(trials: Sequence[Trial], choices: Sequence[Choice], sample: S
 
 @dataclass(frozen=True, eq=False)
 class _Round:
-    """What all trials of a round share: the part of the rows that they take, and the epochs."""
+    """What all trials of a round share: the part of the rows that they take, and the epochs; None for all of a plan."""
 
     part: Sample
     rows: Sample
-    epochs: int
+    epochs: int | None
     seed: int
 
 
@@ -178,8 +190,15 @@ def _trial(choice: Choice, shared: _Round, zoo: Zoo, progress: Progress) -> Tria
         plan.strategy,
         len(train),
         len(held_out),
-        epochs,
-        _head_score(plan, train, held_out, provider, job, progress),
+        sum(stage.epochs for stage in plan.stages),
+        _head_score(
+            choice.ranked.transferability.read.block if plan.from_scratch else plan.read,
+            train,
+            held_out,
+            provider,
+            job,
+            progress,
+        ),
         float(run.metrics["score"]),
         float(run.metrics["standard_error"]),
         tuple(value for _, value in sorted(curve.items())),
@@ -191,19 +210,21 @@ def _trial(choice: Choice, shared: _Round, zoo: Zoo, progress: Progress) -> Tria
     return trial
 
 
-def _short(plan: Plan, epochs: int) -> Plan:
+def _short(plan: Plan, epochs: int | None) -> Plan:
     """The plan for so many epochs in all, without what a run is held against."""
-    each = max(1, epochs // len(plan.stages))
-    stages = tuple(replace(stage, epochs=min(stage.epochs, each)) for stage in plan.stages)
+    stages = plan.stages
+    if epochs is not None:
+        each = max(1, epochs // len(stages))
+        stages = tuple(replace(stage, epochs=min(stage.epochs, each)) for stage in stages)
     return replace(plan, stages=stages, controls=(), pretraining=None)
 
 
 def _head_score(
-    plan: Plan, train: Sample, held_out: Sample, provider: RowsProvider, job: Job, progress: Progress
+    read: str, train: Sample, held_out: Sample, provider: RowsProvider, job: Job, progress: Progress
 ) -> float:
-    """A linear head's score on the rows held out, after the block that the plan reads."""
+    """A linear head's score on the rows held out, after the block ``read``."""
     parts = [provider.features(job, part, progress) for part in (train, held_out)]
-    vectors = np.concatenate([part.blocks[part.names.index(plan.read)].vectors for part in parts])
+    vectors = np.concatenate([part.blocks[part.names.index(read)].vectors for part in parts])
     targets: Targets = train.targets.followed_by(held_out.targets)
     folds = np.repeat([-1, 0], [len(train), len(held_out)])
     predicted = out_of_fold(vectors, targets, folds).predicted[len(train) :]

@@ -20,13 +20,24 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 sys.modules["transferzoo"] = transferzoo  # the checkout's, whatever is installed
 
-settings.register_profile("any machine", deadline=None)
+settings.register_profile("any machine", deadline=None, max_examples=40)
+settings.register_profile("long", deadline=None)
 settings.load_profile("any machine")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Options of these tests."""
-    parser.addoption("--long", action="store_true", help="tests/reliability kills a hundred times instead of a few")
+    parser.addoption(
+        "--long",
+        action="store_true",
+        help="100 examples for 40, and a hundred kills for a few",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """With `--long` as many examples as Hypothesis takes by itself."""
+    if config.getoption("--long"):
+        settings.load_profile("long")
 
 
 def pytest_collection_finish() -> None:

@@ -29,7 +29,15 @@ class DistanceFunction(Protocol):
         seed: int = 0,
         groups: tuple[Shaped[Array, " p"], Shaped[Array, " q"]] | None = None,
     ) -> Distance:
-        """How far ``x`` lies from ``y``."""
+        """How far ``x`` lies from ``y``.
+
+        Raises:
+            NotFinite: a NaN or infinite value.
+            TooFewRows: fewer than two rows, or two groups, in a cloud.
+            WidthMismatch: the clouds differ in width.
+            LengthMismatch: a cloud and its groups differ in length.
+            NoVariation: all rows are identical.
+        """
 
 
 def _ours(module: str, name: str = "") -> Callable[[], DistanceFunction]:

@@ -29,13 +29,6 @@ def classifier(
     classifier is blind to what moves no mean.
 
     ``details``: ``auc``, and the 90 % band of the statistic if both were one source (Mann-Whitney).
-
-    Raises:
-        NotFinite: a NaN or infinite value.
-        TooFewRows: fewer than two rows, or two groups, in a cloud.
-        WidthMismatch: the clouds differ in width.
-        LengthMismatch: a cloud and its groups differ in length.
-        NoVariation: all rows are identical.
     """
     del seed
     pair = pool(x, y, groups)

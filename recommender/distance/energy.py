@@ -23,13 +23,6 @@ def energy(
     It needs no bandwidth, and its heavy tails let far rows weigh more than `mmd` does.
 
     ``details``: the 90 % band of the permuted statistic.
-
-    Raises:
-        NotFinite: a NaN or infinite value.
-        TooFewRows: fewer than two rows, or two groups, in a cloud.
-        WidthMismatch: the clouds differ in width.
-        LengthMismatch: a cloud and its groups differ in length.
-        NoVariation: all rows are identical.
     """
     tested = two_sample(pool(x, y, groups), _negative_distance, permutations=permutations, seed=seed)
     low, high = tested.interval

@@ -17,13 +17,6 @@ def frechet(x: Real[Array, "n d"], y: Real[Array, "m e"], *, seed: int = 0, grou
     It sees means and covariances alone, and is biased upwards on few rows: hold it against ``null_high`` in
     ``details``, the larger of the distances between two halves of ``x`` and of ``y`` (whole groups in one half), not
     against 0. It has no interval and no p-value; halves follow the rows' content, so ``seed`` changes nothing.
-
-    Raises:
-        NotFinite: a NaN or infinite value.
-        TooFewRows: fewer than two rows, or two groups, in a cloud.
-        WidthMismatch: the clouds differ in width.
-        LengthMismatch: a cloud and its groups differ in length.
-        NoVariation: all rows are identical.
     """
     del seed
     pair = pool(x, y, groups)

@@ -38,12 +38,7 @@ def knn_distance(
     ``density``, ``coverage``, and the 90 % band of the permuted statistic.
 
     Raises:
-        NotFinite: a NaN or infinite value.
-        TooFewRows: fewer than two rows, or two groups, in a cloud.
-        WidthMismatch: the clouds differ in width.
-        LengthMismatch: a cloud and its groups differ in length.
-        NoVariation: all rows are identical.
-        TooManyNeighbors: ``k`` is below 1.
+        TooManyNeighbors: ``k`` is below 1; else as `recommender.distance.DistanceFunction`.
     """
     if k < 1:
         raise TooManyNeighbors(k, len(np.asarray(x)))

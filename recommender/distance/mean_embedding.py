@@ -29,13 +29,6 @@ def mean_embedding(
 
     ``sigma``, ``mean`` and ``scale`` as in `mmd`. It is biased upwards by about 1/n + 1/m. Nothing is left out or
     permuted, so ``groups`` change nothing.
-
-    Raises:
-        NotFinite: a NaN or infinite value.
-        TooFewRows: fewer than two rows, or two groups, in a cloud.
-        WidthMismatch: the clouds differ in width.
-        LengthMismatch: a cloud and its groups differ in length.
-        NoVariation: all rows are identical.
     """
     pair = pool(x, y, groups, None if sigma is None else fixed_scale(np.shape(x)[-1], mean, scale))
     width = median_distance(pair) if sigma is None else sigma

@@ -33,13 +33,6 @@ def mmd(
 
     ``details``: ``effect`` is 1 - 2 Kxy / (Kxx + Kyy), not comparable between spaces; ``sigma``; and the 90 % band of
     the permuted statistic.
-
-    Raises:
-        NotFinite: a NaN or infinite value.
-        TooFewRows: fewer than two rows, or two groups, in a cloud.
-        WidthMismatch: the clouds differ in width.
-        LengthMismatch: a cloud and its groups differ in length.
-        NoVariation: all rows are identical.
     """
     fixed = None if sigma is None else fixed_scale(np.shape(x)[-1], mean, scale)
     pair = pool(x, y, groups, fixed)

@@ -43,7 +43,17 @@ class ScoreFunction(Protocol):
         *,
         groups: Shaped[Array, " g"] | None = None,
     ) -> float:
-        """The score."""
+        """The score.
+
+        Raises:
+            NotFinite: a NaN or infinite value.
+            TooFewRows: fewer than two rows, or than two groups where whole groups are left out.
+            SingleClass: all rows are of one class.
+            NoVariation: all rows of features, or all targets, are identical.
+            LengthMismatch: targets or groups are not as many as the rows.
+            NotDefined: the targets are of a task that the score has no definition for.
+            UnusableLabels: labels of mixed kinds, or missing ones.
+        """
 
 
 @runtime_checkable

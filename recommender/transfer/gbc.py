@@ -23,15 +23,6 @@ def gbc(
 
     Each class is a Gaussian with diagonal covariance, to which the pooled one is added as if it were one row more: a
     class with one row has a variance too. At most 0; ``groups`` change nothing.
-
-    Raises:
-        NotFinite: a NaN or infinite value.
-        TooFewRows: fewer than two rows.
-        SingleClass: all rows are of one class.
-        NoVariation: all rows of features are identical.
-        LengthMismatch: targets or groups are not as many as the rows.
-        NotDefined: regression or multi-label targets.
-        UnusableLabels: labels of mixed kinds, or missing ones.
     """
     thin = decompose(features)
     group_numbers(groups, len(thin.rows))

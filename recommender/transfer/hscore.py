@@ -21,15 +21,6 @@ def hscore(
 
     Without shrinkage it saturates at classes - 1 where rows are no more than columns; without the factor (1 - a) noise
     in many columns beats signal in few. Nothing is left out, so ``groups`` change nothing.
-
-    Raises:
-        NotFinite: a NaN or infinite value.
-        TooFewRows: fewer than two rows.
-        SingleClass: all rows are of one class.
-        NoVariation: all rows of features are identical.
-        LengthMismatch: targets or groups are not as many as the rows.
-        NotDefined: regression or multi-label targets.
-        UnusableLabels: labels of mixed kinds, or missing ones.
     """
     thin = decompose(features)
     rows = len(thin.rows)

@@ -30,13 +30,7 @@ def knn_score(
     accuracy averaged over the labels; regression: R squared of the neighbors' mean.
 
     Raises:
-        NotFinite: a NaN or infinite value.
-        TooFewRows: fewer than two rows, or groups.
-        SingleClass: all rows are of one class.
-        NoVariation: all rows of features, or all targets, are identical.
-        LengthMismatch: targets or groups are not as many as the rows.
-        TooManyNeighbors: ``k`` is below 1.
-        UnusableLabels: labels of mixed kinds, or missing ones.
+        TooManyNeighbors: ``k`` is below 1; else as `recommender.transfer.ScoreFunction`.
     """
     thin = decompose(features)
     wanted = parse_targets(targets, len(thin.rows), "knn", tuple(Task))

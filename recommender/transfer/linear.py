@@ -86,14 +86,6 @@ def linear(
     """Accuracy of a ridge classifier on rows (or whole groups) left out, at the penalty with the least squared error.
 
     Multi-label: accuracy averaged over the labels; regression: R squared.
-
-    Raises:
-        NotFinite: a NaN or infinite value.
-        TooFewRows: fewer than two rows, or groups.
-        SingleClass: all rows are of one class.
-        NoVariation: all rows of features, or all targets, are identical.
-        LengthMismatch: targets or groups are not as many as the rows.
-        UnusableLabels: labels of mixed kinds, or missing ones.
     """
     thin = decompose(features)
     wanted = parse_targets(targets, len(thin.rows), "linear", tuple(Task))
@@ -150,13 +142,14 @@ def out_of_fold(
     probabilities = np.zeros((len(rows), int(codes.max()) + 1))
     for number in np.unique(fold[fold >= 0]):
         test, train = fold == number, fold != number
-        fit = _ridge_probabilities if head == "ridge" else _logistic_probabilities
         inner = np.arange(train.sum()) if units is None else np.unique(units[train], return_inverse=True)[1]
         present, compact = np.unique(codes[train], return_inverse=True)
         if len(present) < 2:
             raise SingleClass("the training part of a fold")
         logits = np.zeros((test.sum(), probabilities.shape[1]))
-        logits[:, present] = fit(rows[train], np.eye(len(present))[compact], inner, rows[test])
+        thin, columns = decompose(rows[train]), np.eye(len(present))[compact]
+        weight, bias = _ridge_softmax(thin, columns, inner) if head == "ridge" else _logistic(thin, columns, inner)
+        logits[:, present] = _softmax((rows[test] - thin.mean) / thin.scale @ weight.T + bias)
         probabilities[test] = logits
     return OutOfFold(np.where(fold >= 0, probabilities.argmax(axis=1), -1), probabilities)
 
@@ -375,17 +368,6 @@ def _without(
     return np.asarray(np.linalg.solve(np.eye(left.shape[1]) * (1 + _LEAST) - hat, residual))
 
 
-def _ridge_probabilities(
-    train: Float[np.ndarray, "n d"],
-    columns: Float64[np.ndarray, "n c"],
-    units: Int[np.ndarray, " n"],
-    test: Float[np.ndarray, "m d"],
-) -> Float64[np.ndarray, "m c"]:
-    thin = decompose(train)
-    weight, bias = _ridge_softmax(thin, columns, units)
-    return _softmax((test - thin.mean) / thin.scale @ weight.T + bias)
-
-
 def _ridge_softmax(
     thin: Decomposition, columns: Float64[np.ndarray, "n c"], units: Int[np.ndarray, " n"]
 ) -> tuple[Float64[np.ndarray, "c d"], Float64[np.ndarray, " c"]]:
@@ -402,17 +384,6 @@ def _ridge_softmax(
     weight = thin.right @ ((np.sqrt(thin.squares) / (thin.squares + penalty))[:, None] * thin.project(columns - mean))
     sharpness = _SHARPNESS[int(np.argmax(likelihood))]
     return np.asarray(weight.T * sharpness), np.asarray(mean * sharpness)
-
-
-def _logistic_probabilities(
-    train: Float[np.ndarray, "n d"],
-    columns: Float64[np.ndarray, "n c"],
-    units: Int[np.ndarray, " n"],
-    test: Float[np.ndarray, "m d"],
-) -> Float64[np.ndarray, "m c"]:
-    thin = decompose(train)
-    weight, bias = _logistic(thin, columns, units)
-    return _softmax((test - thin.mean) / thin.scale @ weight.T + bias)
 
 
 def _logistic(

@@ -41,14 +41,6 @@ def logme(
     Columns of ``features`` are standardized, targets centered: a constant added to either changes nothing. A target
     in another unit, ``s`` times as large, adds -log(s) (n - 1) / n to the score of every checkpoint alike. Labels that
     all or no rows have are the intercept's and do not count. Nothing is left out, so ``groups`` change nothing.
-
-    Raises:
-        NotFinite: a NaN or infinite value.
-        TooFewRows: fewer than two rows.
-        SingleClass: all rows are of one class.
-        NoVariation: all rows of features, or all targets, are identical.
-        LengthMismatch: targets or groups are not as many as the rows.
-        UnusableLabels: labels of mixed kinds, or missing ones.
     """
     thin = decompose(features)
     rows = len(thin.rows)

@@ -22,13 +22,7 @@ def nce(
     Nothing is left out, so ``groups`` change nothing.
 
     Raises:
-        NotProbabilities: a row is negative somewhere or does not sum to 1.
-        NotFinite: a NaN or infinite value.
-        TooFewRows: fewer than two rows.
-        SingleClass: all rows are of one class.
-        LengthMismatch: targets or groups are not as many as the rows.
-        NotDefined: regression or multi-label targets.
-        UnusableLabels: labels of mixed kinds, or missing ones.
+        NotProbabilities: a row is negative somewhere or does not sum to 1; else as `ScoreFunction`.
     """
     head = source_probabilities(features, "nce")
     group_numbers(groups, len(head))

@@ -30,15 +30,6 @@ def nleep(
     """Mean log likelihood of the labels given the clusters of the features' principal components. At most 0.
 
     The mixture starts from ``seed`` and sees the rows in the order of their first component. ``groups`` change nothing.
-
-    Raises:
-        NotFinite: a NaN or infinite value.
-        TooFewRows: fewer than two rows.
-        SingleClass: all rows are of one class.
-        NoVariation: all rows of features are identical.
-        LengthMismatch: targets or groups are not as many as the rows.
-        NotDefined: regression or multi-label targets.
-        UnusableLabels: labels of mixed kinds, or missing ones.
     """
     thin = decompose(features)
     group_numbers(groups, len(thin.rows))

@@ -28,16 +28,7 @@ def parc(
     """100 times Spearman's correlation, over pairs of rows, of their distance in features and in labels.
 
     Distance is one minus the cosine of two rows; of two labels, whether they differ. At most a thousand rows are
-    compared, evenly spaced in the order of their content. ``groups`` change nothing.
-
-    Raises:
-        NotFinite: a NaN or infinite value.
-        TooFewRows: fewer than three rows.
-        SingleClass: all rows are of one class.
-        NoVariation: all rows of features are identical.
-        LengthMismatch: targets or groups are not as many as the rows.
-        NotDefined: regression or multi-label targets.
-        UnusableLabels: labels of mixed kinds, or missing ones.
+    compared, evenly spaced in the order of their content; fewer than three are `TooFewRows`. ``groups`` change nothing.
     """
     thin = decompose(features)
     rows = len(thin.rows)

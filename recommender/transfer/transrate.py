@@ -28,15 +28,6 @@ def transrate(
     """Half the log determinant of I + F'F / (n eps), less the mean of the same over the rows of each class, centered.
 
     It means little where a class has fewer rows than there are columns. ``groups`` change nothing.
-
-    Raises:
-        NotFinite: a NaN or infinite value.
-        TooFewRows: fewer than two rows.
-        SingleClass: all rows are of one class.
-        NoVariation: all rows of features are identical.
-        LengthMismatch: targets or groups are not as many as the rows.
-        NotDefined: regression or multi-label targets.
-        UnusableLabels: labels of mixed kinds, or missing ones.
     """
     thin = decompose(features)
     rows = len(thin.rows)

@@ -6,11 +6,21 @@ from recommender.distance import distances
 from recommender.testing.distances import DistanceContract, assert_coverage, assert_super_uniform
 from registry.errors import UnknownName
 
+IN_GROUPS = pytest.param(True, marks=pytest.mark.slow)
+
 
 class TestPlugins(DistanceContract):
     @pytest.fixture(params=sorted(distances))
     def distance(self, request):
         return distances[request.param]
+
+    @pytest.mark.parametrize("grouped", [False, IN_GROUPS], ids=["rows", "groups"])
+    def test_under_the_null_small_p_values_are_no_commoner_than_they_say(self, distance, grouped):
+        super().test_under_the_null_small_p_values_are_no_commoner_than_they_say(distance, grouped)
+
+    @pytest.mark.parametrize("grouped", [False, IN_GROUPS], ids=["rows", "groups"])
+    def test_the_interval_covers_about_as_stated(self, distance, grouped):
+        super().test_the_interval_covers_about_as_stated(distance, grouped)
 
     @pytest.mark.slow
     @pytest.mark.parametrize("grouped", [False, True], ids=["rows", "groups"])

@@ -140,3 +140,66 @@ def test_a_run_shows_what_it_realized_beside_what_was_expected():
 
 def test_a_picture_is_drawn_without_a_browser(two):
     assert svg(two.plot.freeze()).startswith("<svg")
+
+
+PAGES = {"light": ("#ffffff",), "dark": ("#0e1117", "#000000")}
+"""Backgrounds of Streamlit's themes, and black."""
+
+LETTERED = {
+    "text": ["color"],
+    "title": ["color"],
+    **{part: ["labelColor", "titleColor"] for part in ("axis", "legend")},
+}
+"""Where a chart's settings have colors of letters."""
+
+
+def luminance(color: str) -> float:
+    """Relative luminance (WCAG 2.2) of #rrggbb."""
+    parts = np.array([int(color[at : at + 2], 16) for at in (1, 3, 5)]) / 255
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    return float(linear @ (0.2126, 0.7152, 0.0722))
+
+
+def contrast(one: str, other: str) -> float:
+    """Contrast ratio (WCAG 2.2) of two colors, of 1 to 21."""
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def colors_of_letters(form) -> set[str]:
+    """Colors in which a chart's letters stand on the page: by its settings, and by marks of texts."""
+    if isinstance(form, list):
+        return set().union(*map(colors_of_letters, form)) if form else set()
+    if not isinstance(form, dict):
+        return set()
+    letters = {form["color"]} if form.get("type") == "text" and "color" in form else set()
+    for part, names in LETTERED.items():
+        if part in form.get("config", {}):
+            letters |= {form["config"][part][name] for name in names}
+    return letters | colors_of_letters([part for name, part in form.items() if name not in {"config", "datasets"}])
+
+
+def test_contrast_is_that_of_the_guidelines():
+    assert contrast("#ffffff", "#000000") == pytest.approx(21)
+    assert contrast("#767676", "#ffffff") == pytest.approx(4.54, abs=0.01)
+
+
+@pytest.mark.parametrize("theme", PAGES)
+def test_letters_of_charts_have_enough_contrast_on_a_page_of_either_theme(two, theme):
+    rows = [{"run": "r", "sample": "s", "checkpoint": "c", "low": 0.6, "mean": 0.7, "high": 0.8, "realized": 0.7}]
+    drawn = [
+        two.plot.forest(),
+        two.plot.pareto(),
+        charts.contribution_bars(two.to_dict()["choices"]),
+        charts.expected_and_realized(rows),
+    ]
+    for chart in drawn:
+        letters = colors_of_letters(charts.on_page(chart, theme).to_dict())
+        assert letters == {charts.LETTERS[theme]}
+        assert min(contrast(color, page) for color in letters for page in PAGES[theme]) >= 4.5
+
+
+def test_letters_in_blocks_have_enough_contrast_with_them(two):
+    blocks = charts.on_page(two.plot.freeze(), "dark").to_dict()
+    assert colors_of_letters(blocks) == {"white", charts.LETTERS["dark"]}
+    assert min(contrast("#ffffff", color) for color in charts._ROLES.values()) >= 4.5

@@ -301,7 +301,9 @@ def copies_exposure(zoo, pictures, source):
     return Exposures(sample, sample, zoo.lens_features(sample), zoo).of(card), sample
 
 
-@pytest.mark.parametrize("how", [{"format": "JPEG", "quality": 60}, {"format": "WEBP", "quality": 70}])
+@pytest.mark.parametrize(
+    "how", [{"format": "JPEG", "quality": 60}, pytest.param({"format": "WEBP", "quality": 70}, marks=pytest.mark.slow)]
+)
 def test_pictures_that_were_written_anew_are_known_as_copies_and_none_counts_as_unseen(zoo, how):
     source = flat_pictures(120, 0)
     known = Sample.from_arrays(source, [f"c{row % 2}" for row in range(120)], name="photos")

@@ -40,6 +40,7 @@ def test_the_best_checkpoint_need_not_be_the_nearest(tmp_path):
     assert advice.best.ranked.gain.low > 0
 
 
+@pytest.mark.slow
 def test_the_curve_over_blocks_changes_the_strategy(tmp_path):
     sample = planted_sample(2000, (0.9, 0.55))
     zoo = planted_zoo(

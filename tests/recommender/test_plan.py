@@ -16,9 +16,10 @@ from recommender.fusion import (
 )
 from recommender.history import History
 from recommender.plan import ADAPTED, choose_plan, controlled, set_by_hand
-from recommender.results import Expected, Plan, Stage
+from recommender.results import Expected, Plan, Stage, Trial
 from recommender.strategies import strategies
 from recommender.testing.evidence import CHECKPOINT, evidence
+from recommender.trials import trial_outcomes
 from registry.cards import Metric, Origin, Outcome, Task
 from registry.errors import NotOffered
 from registry.forms import from_json
@@ -240,3 +241,15 @@ def test_from_scratch_is_advised_where_it_is_surely_better_and_told_where_it_may
     choice = choose_plan(known.ranked, sample, known.baseline, History(()), fused=fused)
     assert choice.plan.strategy == strategy
     assert any("the same net from random weights" in reason for reason in choice.because) == told
+
+
+@pytest.mark.parametrize(("score", "strategy"), [(0.97, "scratch"), (0.6, "lp-ft")])
+def test_from_scratch_is_advised_where_a_trial_of_it_scored_more(score, strategy):
+    pictures, labels = colored(90)
+    sample, known = Sample.from_arrays(pictures, labels, name="colors"), evidence()
+    standings = {CHECKPOINT.name: Standing(CHECKPOINT.digest[:8], "net-0.40M@64", 0.8)}
+    fused = Candidates.beside(added_before(0.03, (0.9, 1.5)), standings, 0.4, 5, "image")
+    before = choose_plan(known.ranked, sample, known.baseline, History(()), fused=fused)
+    trial = Trial(CHECKPOINT.name, "scratch", 300, 100, 20, 0.8, score, 0.02, (), 1.0)
+    history = History(trial_outcomes([trial], [before], sample))
+    assert choose_plan(known.ranked, sample, known.baseline, history, fused=fused).plan.strategy == strategy

@@ -109,18 +109,18 @@ class Page:
         pass
 
 
-heard = []
+steps = []
 
 
 @contextmanager
 def pages(job):
-    heard.append("begins")
+    steps.append("begins")
     try:
-        yield Page(heard)
+        yield Page(steps)
     except BaseException as failure:
-        heard.append(type(failure).__name__)
+        steps.append(type(failure).__name__)
         raise
-    heard.append("ends")
+    steps.append("ends")
 
 
 class Torn(Page):
@@ -329,14 +329,16 @@ def finished_run(tmp_path, tracker, execute=None):
 def test_a_tracker_hears_of_the_run_and_the_journal_has_it_too(monkeypatch, tmp_path):
     package = bring(monkeypatch, tmp_path, "trackers:pages")
     run = finished_run(tmp_path, "pages")
-    assert package.heard[0] == "begins"
-    assert package.heard[-2:] == ["model", "ends"]
-    assert "result" in package.heard
+    assert package.steps[0] == "begins"
+    assert package.steps[-2:] == ["model", "ends"]
+    assert "result" in package.steps
     assert json.loads((Path(run.folder) / "journal.jsonl").read_text().splitlines()[-1])["status"] == "FINISHED"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("tracker", "why"), [("torn", "no such page"), ("shut", "the book is shut")])
+@pytest.mark.parametrize(
+    ("tracker", "why"), [("torn", "no such page"), pytest.param("shut", "the book is shut", marks=pytest.mark.slow)]
+)
 def test_a_tracker_that_fails_loses_no_run(monkeypatch, tmp_path, tracker, why):
     bring(monkeypatch, tmp_path, f"trackers:{tracker}")
     run = finished_run(tmp_path, tracker)

@@ -5,10 +5,11 @@ import pytest
 from recommender.effort import Deadline
 from recommender.flow import evaluate
 from recommender.history import History
-from recommender.plan import choose_plan
-from recommender.results import Trial
+from recommender.plan import MAY_WIN, chance_of_more, choose_plan
+from recommender.results import Expected, Trial
 from recommender.testing.evidence import evidence
 from recommender.trials import trial_outcomes, try_out
+from registry.metrics import Metric
 from registry.sample import Sample
 from registry.zoo import Zoo
 from tests.recommender.tuning import jobs
@@ -59,6 +60,23 @@ def test_another_strategy_of_the_same_checkpoint_moves_less(sample):
     assert any("a trial of its lp-ft" in reason for reason in planned(sample, outcomes, "linear-probe").because)
 
 
+def test_from_random_weights_tells_little_of_tunings_and_does_not_widen_them(sample):
+    choice = planned(sample, strategy="scratch")
+    far = trial_outcomes([tried(choice, 0.5, 0.97)], [choice], sample)
+    before, after = ({name: planned(sample, of, name).expected for name in ("scratch", "lp-ft")} for of in ((), far))
+    moved = {name: after[name].mean - before[name].mean for name in before}
+    assert 0 <= moved["lp-ft"] < moved["scratch"] / 3
+    assert after["lp-ft"].high - after["lp-ft"].low <= 1.01 * (before["lp-ft"].high - before["lp-ft"].low)
+    assert any("a trial of the same tuning" in reason for reason in planned(sample, far, "scratch").because)
+
+
+def test_the_chance_to_score_more_is_half_of_equals_and_grows_with_the_mean():
+    ours = Expected(Metric.ACCURACY, 0.8, 0.7, 0.9)
+    assert chance_of_more(ours, ours) == 0.5
+    less, more = (Expected(Metric.ACCURACY, mean, mean - 0.1, mean + 0.1) for mean in (0.7, 0.9))
+    assert 0 < chance_of_more(less, ours) < MAY_WIN < 0.5 < chance_of_more(more, ours) < 1
+
+
 def test_where_no_time_is_left_every_trial_is_left_undone(sample, tmp_path):
     zoo = Zoo.open(tmp_path, catalog=a_catalog(tmp_path / "catalog"))
     trials, undone = try_out([planned(sample)], sample, zoo, deadline=Deadline(0.0))
@@ -92,3 +110,17 @@ def test_a_trial_trains_a_net_keeps_no_run_and_is_taken_up_where_it_is_kept(samp
     kept.write_text(kept.read_text()[:-9])
     (anew,), undone = try_out([choice], sample, zoo, deadline=Deadline())
     assert (anew.score, undone) == (trial.score, ())
+
+
+@pytest.mark.slow
+def test_from_random_weights_is_tried_with_all_its_epochs(sample, tmp_path):
+    zoo = Zoo.open(tmp_path / "home", catalog=a_catalog(tmp_path / "catalog"))
+    save_net(tmp_path / "net", "resnet")
+    zoo.add(tmp_path / "net", name="net")
+    zoo._encoders["mean-color"] = MeanColor()
+    choice = evaluate(sample, zoo, "net", "scratch")
+    (trial,), undone = try_out([], sample, zoo, from_scratch=[choice], deadline=Deadline())
+    assert undone == ()
+    assert (trial.strategy, trial.epochs) == ("scratch", sum(stage.epochs for stage in choice.plan.stages))
+    assert trial.head_score == 1.0
+    assert 0 <= trial.score <= 1

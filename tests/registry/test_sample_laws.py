@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from registry.errors import TooFewRows
 from registry.sample import Sample
 
-FEW = settings(max_examples=40)
+FEW = settings(max_examples=20)
 POOL = np.random.default_rng(0).integers(0, 256, (120, 3, 3), dtype=np.uint8)
 
 

@@ -371,8 +371,8 @@ def test_a_long_command_is_folded_so_that_it_can_be_copied(width: int) -> None:
     line = "mlflow ui --workers 1 --backend-store-uri 'sqlite:////home/some body/registry/mlflow.db' --port 5000"
     rows = folded_command(line, width)
     typed = "printf '%s\\n' " + "\n".join(rows)
-    heard = subprocess.run(["sh", "-c", typed], capture_output=True, text=True, check=True).stdout
-    assert heard.splitlines() == shlex.split(line)
+    words = subprocess.run(["sh", "-c", typed], capture_output=True, text=True, check=True).stdout
+    assert words.splitlines() == shlex.split(line)
     assert all(row.endswith(" \\") for row in rows[:-1])
     assert all(len(row) <= width or " " not in row.removesuffix(" \\") or "'" in row for row in rows)
     assert folded_command("mlflow ui", width) == ["mlflow ui"]

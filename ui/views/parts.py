@@ -202,7 +202,7 @@ def _map(
 
 def picture(chart: charts.Picture, words: str) -> None:
     """A chart, with what it shows in words below: for who cannot see it, and for who sees it for the first time."""
-    st.altair_chart(chart, width="stretch")
+    st.altair_chart(charts.on_page(chart, st.context.theme.type), width="stretch")
     st.caption(literal(words))
 
 
@@ -276,17 +276,17 @@ def advice_named(zoo: Zoo, name: str | None) -> Json | None:
         st.warning("That advice is not known here. This is the newest.")
     if advice is None:
         return next((kept for _, kept in earlier_advice(zoo)), None)
-    return _as_asked(zoo, advice, viewer()) or advice
+    return _of_own_upload(zoo, advice, viewer()) or advice
 
 
 def earlier_advice(zoo: Zoo) -> list[tuple[str, Json]]:
     """Kept advice, newest first, whoever asked for it, with the time; of uploads only that of who looks."""
     mine = viewer()
-    kept = ((stamp, _as_asked(zoo, advice, mine)) for stamp, advice in zoo.kept(4 * _EARLIER))
+    kept = ((stamp, _of_own_upload(zoo, advice, mine)) for stamp, advice in zoo.kept(4 * _EARLIER))
     return [(stamp, advice) for stamp, advice in kept if advice is not None][:_EARLIER]
 
 
-def _as_asked(zoo: Zoo, advice: Json, owner: str) -> Json | None:
+def _of_own_upload(zoo: Zoo, advice: Json, owner: str) -> Json | None:
     """Advice on no upload, or on an upload of that owner; None where it is on another's.
 
     The same rows get the same advice whoever drops them first: it is shown to each as about their own upload.
@@ -493,7 +493,9 @@ def curves_of(curves: Mapping[str, Iterable[Sequence[float]]], expected: Json | 
     for at in range(0, len(drawn), _CURVES):
         for place, (name, points) in zip(st.columns(_CURVES, gap="large"), [*drawn.items()][at : at + 2], strict=False):
             hoped = None if name.endswith("loss") else expected
-            place.altair_chart(charts.learning_curve(points, name, hoped), width="stretch")
+            place.altair_chart(
+                charts.on_page(charts.learning_curve(points, name, hoped), st.context.theme.type), width="stretch"
+            )
     if drawn and expected is not None:
         st.caption(literal("The band is what was expected on the test rows, with its 90 % interval."))
 

@@ -24,7 +24,7 @@ REFUSALS = {
 
 
 @pytest.fixture
-def untold(tmp_path, monkeypatch):
+def unsent(tmp_path, monkeypatch):
     """A run whose event log nobody has carried yet."""
 
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
@@ -37,13 +37,13 @@ def untold(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("server", [dripping, hanging])
-def test_a_server_that_does_not_get_on_is_given_up_in_time(untold, monkeypatch, server):
+def test_a_server_that_does_not_get_on_is_given_up_in_time(unsent, monkeypatch, server):
     for room in (mlflow_server, mlflow_sync):
         monkeypatch.setattr(room, "PATIENCE", PATIENCE)
     with server() as address:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
         began = time.monotonic()
-        [synced] = sync_runs(untold.home, untold.id)
+        [synced] = sync_runs(unsent.home, unsent.id)
         took = time.monotonic() - began
     assert took < 30, "it would drip for 100,000 s"
     assert "did not answer in time" in synced.trouble
@@ -52,10 +52,10 @@ def test_a_server_that_does_not_get_on_is_given_up_in_time(untold, monkeypatch, 
 
 
 @pytest.mark.parametrize("status", REFUSALS)
-def test_what_a_server_answers_is_told_with_what_to_do(untold, monkeypatch, status):
+def test_what_a_server_answers_is_told_with_what_to_do(unsent, monkeypatch, status):
     with answering_with(status, {"Retry-After": "7"} if status.startswith("429") else None) as address:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-        [synced] = sync_runs(untold.home, untold.id)
+        [synced] = sync_runs(unsent.home, unsent.id)
     assert f"({status[:3]})" in synced.trouble
     assert REFUSALS[status] in synced.trouble
     assert synced.left

@@ -23,10 +23,10 @@ LOAD = """
 import json, sys
 import mlflow, numpy as np
 model = mlflow.pyfunc.load_model("models:/flowers@champion")
-said = model.predict(np.load(sys.argv[1]))
+predicted = model.predict(np.load(sys.argv[1]))
 example = model.predict(model.input_example)
 print(json.dumps({
-    "labels": list(said.pop("prediction")), "columns": list(said), "scores": said.to_numpy().tolist(),
+    "labels": list(predicted.pop("prediction")), "columns": list(predicted), "scores": predicted.to_numpy().tolist(),
     "outputs": model.metadata.signature.outputs.input_names(), "example": len(example),
     "loader": model.loader_module, "cloudpickle": "cloudpickle" in model.metadata.flavors["python_function"],
 }))

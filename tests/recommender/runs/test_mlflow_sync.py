@@ -271,9 +271,9 @@ class TestAStoreOnThisMachine:
             "from tests.recommender.tuning.jobs import checkpoint, job, plan\n"
             f"place = Path({str(place)!r})\n"
             f"card = checkpoint(place / {prepared.id!r} / 'net')\n"
-            f"made = replace(job(place, card, plan(card), name={prepared.id!r}), recommendation='advice')\n"
-            "RunFolder(made.folder).start(made.to_dict())\n"
-            "with RunFolder(made.folder).beating(), mlflow_runs(made) as tracker_run:\n"
+            f"work = replace(job(place, card, plan(card), name={prepared.id!r}), recommendation='advice')\n"
+            "RunFolder(work.folder).start(work.to_dict())\n"
+            "with RunFolder(work.folder).beating(), mlflow_runs(work) as tracker_run:\n"
             f"    {body}\n"
             "print(tracker_run.troubles)\n"
         )

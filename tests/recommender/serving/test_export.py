@@ -58,17 +58,22 @@ def differs_beside(folder, run, count=6):
 @pytest.mark.parametrize(
     "net",
     [
-        "convnext",
-        "deit",
-        "dinov2",
-        "mobilenet_v1",
-        "mobilenet_v2",
-        "regnet",
         "resnet",
         "segmentation",
-        "swin",
-        "textnet",
         "vit",
+        *(
+            pytest.param(net, marks=pytest.mark.slow)
+            for net in (
+                "convnext",
+                "deit",
+                "dinov2",
+                "mobilenet_v1",
+                "mobilenet_v2",
+                "regnet",
+                "swin",
+                "textnet",
+            )
+        ),
     ],
 )
 def test_transformers_alone_opens_what_was_exported_to_the_same_logits(net, tmp_path):

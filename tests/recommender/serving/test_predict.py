@@ -34,8 +34,15 @@ def run(tmp_path_factory):
     return finished_run(tmp_path_factory.mktemp("runs") / "run")
 
 
-@pytest.mark.parametrize("trained", [False, True], ids=["probe", "training"])
-@pytest.mark.parametrize("net", ["resnet", "vit"])
+@pytest.mark.parametrize(
+    ("net", "trained"),
+    [
+        ("vit", False),
+        ("resnet", True),
+        pytest.param("resnet", False, marks=pytest.mark.slow),
+        pytest.param("vit", True, marks=pytest.mark.slow),
+    ],
+)
 def test_a_run_predicts_what_it_was_scored_on(net, trained, tmp_path):
     card = checkpoint(tmp_path / "net", net)
     prepared = job(tmp_path, card, plan(card, *([whole(card)] if trained else [])))

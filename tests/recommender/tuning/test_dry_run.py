@@ -33,9 +33,9 @@ def test_a_stage_is_timed_by_its_steps_its_judgments_and_what_lies_between():
 
 
 def test_a_stage_that_ended_after_its_first_epoch_is_timed_by_that_and_one_that_never_began_as_the_one_before():
-    heard = [(1.0, None, 0), (2.0, Phase.TUNE, 1), (3.0, Phase.TUNE, 2), (5.0, None, 1)]
+    before = [(1.0, None, 0), (2.0, Phase.TUNE, 1), (3.0, Phase.TUNE, 2), (5.0, None, 1)]
     after = [(6.0, Phase.TUNE, 5), (6.5, Phase.TUNE, 6), (7.0, None, 2)]
-    events = [_Instant(at, phase, "", done, 12) for at, phase, done in (*heard, *after)]
+    events = [_Instant(at, phase, "", done, 12) for at, phase, done in (*before, *after)]
     first, second, third = _stages(events, 3)
     assert (first.step, first.judging, first.between) == (1.0, 2.0, 0.0)
     assert (second.step, second.judging, second.between) == (0.5, 0.5, 0.0)

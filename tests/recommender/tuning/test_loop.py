@@ -51,7 +51,7 @@ def copied(module):
     return {name: value.clone() for name, value in module.state_dict().items()}
 
 
-@pytest.mark.parametrize(("net", "width"), [("resnet", 24), ("vit", 16)])
+@pytest.mark.parametrize(("net", "width"), [("resnet", 24), pytest.param("vit", 16, marks=pytest.mark.slow)])
 def test_training_learns_and_ends_with_its_best_weights(net, width, tmp_path):
     stage = Stage(tuple(layers_of(load_network(save_net(tmp_path / "probe", net))).names), 4, 1e-2, 1e-3)
     classifier, training = learner(tmp_path, stage, net=net, width=width)
@@ -97,7 +97,14 @@ def test_a_loss_that_is_no_number_stops_and_the_best_weights_stay(tmp_path):
     assert all(torch.equal(value, before[name]) for name, value in classifier.state_dict().items())
 
 
-@pytest.mark.parametrize(("net", "width"), [("vit", 16), ("mobilenet_v1", 102), ("regnet", 24)])
+@pytest.mark.parametrize(
+    ("net", "width"),
+    [
+        ("vit", 16),
+        pytest.param("mobilenet_v1", 102, marks=pytest.mark.slow),
+        pytest.param("regnet", 24, marks=pytest.mark.slow),
+    ],
+)
 def test_pictures_that_are_no_numbers_are_not_trained_on_whatever_the_net(net, width, tmp_path):
     names = layers_of(load_network(save_net(tmp_path / "probe", net))).names
     classifier, training = learner(tmp_path, Stage(names, 2, 1e-2, 1e-3), net=net, width=width)
@@ -134,7 +141,7 @@ def dictate(monkeypatch, training, validation=None):
     ("losses", "ends", "why"),
     [
         ([0.9, 0.8, 3, 2.5], 4, "grew to 2.5; a head that says nothing has 1.1"),
-        ([0.9, 20], 2, "grew to 20; a head that says nothing has 1.1"),
+        pytest.param([0.9, 20], 2, "grew to 20; a head that says nothing has 1.1", marks=pytest.mark.slow),
         ([0.5, 0.4, 0.6, 0.8, 1.0, 1.2], 5, "rose 3 epochs in a row, to 1 from 0.4"),
     ],
     ids=["far above twice", "very far above once", "rising"],
@@ -155,7 +162,12 @@ def test_too_high_a_rate_is_stopped_and_told_with_one_to_try(losses, ends, why, 
 
 
 @pytest.mark.parametrize(
-    "losses", [[0.9, 3, 0.8], [0.5, 0.52, 0.54, 0.56], [30, 20, 12, 5]], ids=["one epoch", "hardly rising", "falling"]
+    "losses",
+    [
+        pytest.param([0.9, 3, 0.8], id="one epoch"),
+        pytest.param([0.5, 0.52, 0.54, 0.56], id="hardly rising", marks=pytest.mark.slow),
+        pytest.param([30, 20, 12, 5], id="falling", marks=pytest.mark.slow),
+    ],
 )
 def test_a_loss_that_recovers_is_not_called_too_fast(losses, tmp_path, monkeypatch):
     dictate(monkeypatch, losses)
@@ -220,7 +232,7 @@ def test_a_rate_far_too_high_never_costs_the_start(tmp_path):
     assert (logits_of(classifier, training.held_out).argmax(1) == truth).mean() >= learned.score
 
 
-@pytest.mark.parametrize(("passed", "ends"), [(6, 4), (20, 10)])
+@pytest.mark.parametrize(("passed", "ends"), [(6, 4), pytest.param(20, 10, marks=pytest.mark.slow)])
 def test_training_stops_where_nothing_improves(passed, ends, tmp_path):
     classifier, training = learner(tmp_path, Stage(LAST, passed, 0.0, 0.0))
     start, best, curve = run(classifier, training)

@@ -66,7 +66,13 @@ def model_of(sample: Sample, name: str | None = None):
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
-@pytest.mark.parametrize("task", [task for task in Task if task is not Task.TOKEN_CLASSIFICATION])
+@pytest.mark.parametrize(
+    "task",
+    [
+        Task.CLASSIFICATION,
+        *(pytest.param(task, marks=pytest.mark.slow) for task in (Task.MULTI_LABEL, Task.REGRESSION)),
+    ],
+)
 def test_every_model_of_every_task_becomes_a_run_that_predicts_and_is_exported(zoo, tmp_path, task, name):
     sample = sample_of(task)
     run = tune(model_of(sample, name), sample, zoo, track=no_tracking)

@@ -27,7 +27,9 @@ def card(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("net", ["resnet", "vit", "swin", "dinov2"])
+@pytest.mark.parametrize(
+    "net", ["vit", *(pytest.param(net, marks=pytest.mark.slow) for net in ("resnet", "swin", "dinov2"))]
+)
 def test_the_stored_backbone_is_the_tuned_one_whatever_its_keys_are_called(net, tmp_path):
     """Trainer's own reloading skips most tensors of nets whose keys are renamed at load (transformers 43701)."""
     card = checkpoint(tmp_path / "net", net)
@@ -104,12 +106,12 @@ def test_features_of_the_whole_sample_are_asked_for_once_so_that_the_probes_are_
     prepared = job(tmp_path, card, plan(card), data)
     requests = []
 
-    class Asked(FolderProvider):
+    class Recording(FolderProvider):
         def features(self, job, part, progress):
             requests.append(part.digest)
             return super().features(job, part, progress)
 
-    run_local(prepared, no_tracking, silent, Asked())
+    run_local(prepared, no_tracking, silent, Recording())
     assert set(requests) == {data.digest}
 
 

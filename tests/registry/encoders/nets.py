@@ -1,12 +1,13 @@
 """Tiny nets at random initialization, saved as checkpoints; and pictures to show them."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import pytest
 import torch
 import transformers as t
 
@@ -17,7 +18,14 @@ from registry.modalities.image.preprocessing import Preprocessing, read_preproce
 from tests.conftest import drawn
 
 SQUARE = {"image_processor_type": "ViTImageProcessor", "size": {"height": 32, "width": 32}, "resample": 2}
+OF_A_KIND = ("dinov3_convnext", "pvt", "resnet", "vit")
+"""Convolutions and attention, with blocks in one list and in lists of lists."""
 NAMES = {0: "cat", 1: "dog", 2: "hen"}
+
+
+def some_quick(nets: Iterable[str]) -> list:
+    """Nets as parameters: one of each kind for every run of the tests, the others in the slow suite."""
+    return [net if net in OF_A_KIND else pytest.param(net, marks=pytest.mark.slow) for net in sorted(nets)]
 
 
 def _labels() -> dict:

@@ -32,7 +32,7 @@ from registry.errors import (
     ShapeMismatch,
     Unsupported,
 )
-from tests.registry.encoders.nets import NETS, SQUARE, change, save_net, small_transformer, weights
+from tests.registry.encoders.nets import NETS, SQUARE, change, save_net, small_transformer, some_quick, weights
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_a_sound_folder_says_what_it_is(folder):
     assert result.license == "unknown"
 
 
-@pytest.mark.parametrize("net", sorted(NETS))
+@pytest.mark.parametrize("net", some_quick(NETS))
 def test_loading_gives_back_exactly_what_was_saved(net, tmp_path):
     torch.manual_seed(0)
     model = NETS[net]().eval()
@@ -109,7 +109,7 @@ def test_sharded_weights_are_opened_like_whole_ones(folder, tmp_path):
         assert torch.equal(left, right)
 
 
-@pytest.mark.parametrize("net", sorted(NETS))
+@pytest.mark.parametrize("net", some_quick(NETS))
 def test_a_checkpoint_opened_in_one_go_is_the_one_inspected_and_loaded(net, tmp_path):
     folder = save_net(tmp_path / net, NETS[net]().half() if net == "vit" else net)
     opened, network = open_checkpoint(folder)

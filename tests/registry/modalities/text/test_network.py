@@ -37,7 +37,9 @@ def _blocks(network, items=ITEMS):
         return read_blocks(network, layers_of(network), network.batch(rows)).blocks
 
 
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize(
+    "name", [name if name in {"bert", "gpt2"} else pytest.param(name, marks=pytest.mark.slow) for name in NETS]
+)
 def test_company_and_order_change_no_vector(name):
     network = _network(name)
     together = _blocks(network)
