@@ -59,7 +59,7 @@ def verdict_of(best: Choice, reference: Baseline, sample: Sample, probed: int = 
         sentence = f"Do not transfer: {because} ({e.metric.words(guess)}); {differs}."
         return Verdict(False, sentence, beyond_chance=False)
     rows = enough if gain.low > 0 else rows_to_tell(len(sample), gain.mean, gain.low)
-    counted = f"{len(sample):,} rows" + (f" in {groups:,} groups" if groups < len(sample) else "")
+    counted = f"{len(sample):,} rows" + (f" in {groups:,} groups" if groups <= _HANDFUL < len(sample) else "")
     few = f"; {counted} are too few to tell"
     would = f"{few}, about {rows:,} would" if rows is not None else few if gain.low > 0 else ""
     if gain.mean > price(best.plan, [row.block for row in best.ranked.transferability.blocks], len(sample)):

@@ -37,6 +37,7 @@ MOST_PAIRS = 200
 """Pairs of alike rows that are listed of each likeness."""
 _LISTED = 20
 _UNEVEN = 10
+_UNSEEN = "in every training part and never held out, so that no score is expected of them"
 _FEWEST_GROUPS = 5
 """Named groups that must be left after merging, for folds to hold some out."""
 
@@ -531,7 +532,7 @@ def _of_tags(kept: Clean) -> Iterator[str]:
     having = Counter(tag for row in rows for tag in set(row))
     single = sorted(tag for tag, count in having.items() if count == 1)
     if single and len(rows) > 1:
-        yield f"tags in one of the {many} are in every training part and never held out: {_listed(single)}"
+        yield f"tags in one of the {many} are {_UNSEEN}: {_listed(single)}"
 
 
 def _of_spellings(kept: Clean) -> Iterator[str]:
@@ -557,7 +558,7 @@ def _of_labels(kept: Clean) -> Iterator[str]:
         yield f"labels that every row has: {_listed(everywhere)}"
     single = sorted(label for label, count in counts.items() if count == 1)
     if single:
-        yield f"labels of one {kept.words.one} are in every training part and never held out: {_listed(single)}"
+        yield f"labels of one {kept.words.one} are {_UNSEEN}: {_listed(single)}"
 
 
 def _of_classes(kept: Clean) -> Iterator[str]:
@@ -567,13 +568,13 @@ def _of_classes(kept: Clean) -> Iterator[str]:
         yield "there is only one class: distances can be measured, transferability cannot"
     single = sorted(label for label, count in counts.items() if count == 1)
     if single:
-        yield f"classes with one {kept.words.one} are in every training part and never held out: {_listed(single)}"
+        yield f"classes with one {kept.words.one} are {_UNSEEN}: {_listed(single)}"
     groups: dict[str, set[str]] = defaultdict(set)
     for label, group in zip(kept.labels, kept.groups or (), strict=kept.groups is not None):
         groups[label].add(group)
     alone = sorted(label for label, members in groups.items() if len(members) == 1 and counts[label] > 1)
     if alone:
-        yield f"classes with one group are in every training part and never held out: {_listed(alone)}"
+        yield f"classes with one group are {_UNSEEN}: {_listed(alone)}"
     if min(counts.values()) * _UNEVEN < max(counts.values()):
         most, least = max(counts, key=lambda c: counts[c]), min(counts, key=lambda c: counts[c])
         yield (

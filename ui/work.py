@@ -6,6 +6,7 @@ It loads torch and scikit-learn. `ui.present` loads it when a request for it has
 import csv
 import sys
 import time
+from pathlib import Path
 
 from rich.text import Text
 
@@ -112,10 +113,16 @@ def _advised(
     if (absent := offers.unprobed_report(record, everything=everything)) is not None:
         context.print(absent)
     if advice.choices and isinstance(request, RecommendRequest):
-        again = TuneRequest(sample=request.sample, no_transfer=not advice.verdict.transfer)
-        picker = render.command("picker", home=context.home)
-        print_next(context.terminal, [as_command(again, context.home), picker])
+        print_next(context.terminal, _next_commands(advice, request, context.home))
     context.print_json(record)
+
+
+def _next_commands(advice: Recommendation, request: RecommendRequest, home: Path | None) -> list[str]:
+    """What to type after advice: of advice that was cut short first the command that goes on with it."""
+    goes_on = RecommendRequest(sample=request.sample, continues=advice.id)
+    carried_out = TuneRequest(sample=request.sample, no_transfer=not advice.verdict.transfer)
+    commands = [as_command(one, home) for one in ((goes_on, carried_out) if advice.undone else (carried_out,))]
+    return [*commands, render.command("picker", home=home)]
 
 
 def _tuned(context: CommandContext, run: TuningRun, whole: float | None) -> None:

@@ -202,7 +202,7 @@ def test_labels_that_tell_nothing_are_told():
     sample = Sample.from_arrays(arrays(4), [("a", "b"), ("a",), ("a", "c", "b"), ("a",)], name="x")
     assert sample.health.warnings == (
         "labels that every row has: a",
-        "labels of one image are in every training part and never held out: c",
+        "labels of one image are in every training part and never held out, so that no score is expected of them: c",
     )
     same = Sample.from_arrays(arrays(3), [1.5, 1.5, 1.5], name="x")
     assert "all rows have the same target" in same.health.warnings[0]

@@ -85,6 +85,12 @@ def test_doubts_of_heads_that_are_often_wrong_are_not_taken_for_wrong_labels(agr
     assert f"(--suspects FILE.csv lists them{'; ' if words else ''}{words})" in line
 
 
+def test_advice_that_was_cut_short_says_before_what() -> None:
+    undone = (Skipped("b", "it was not probed on 80 rows"), Skipped("c", "it was not probed on 80 rows"))
+    report = printed(render.advice_report(replace(advice(choice("a", 0.8, gain=0.3)), undone=undone).to_dict()))
+    assert "Undone  cut short: b: it was not probed on 80 rows, and 1 more" in report
+
+
 def test_where_no_label_is_in_doubt_there_is_no_line() -> None:
     assert "in doubt" not in printed(render.advice_report(two()))
 

@@ -3,6 +3,7 @@
 import ast
 import os
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import typer
 
 from recommender.requests import RecommendRequest, SampleRequest, TuneRequest, choice_request
+from recommender.results import Skipped
 from registry.errors import NoItems
 from registry.home import Home
 from tests.ui.cases import advice, choice
@@ -18,6 +20,7 @@ from ui.context import parse_request
 from ui.program import app
 from ui.strangers import markdown as literal
 from ui.uploads import clear_own_uploads, clear_uploads, is_of, save_upload, save_uploads
+from ui.work import _next_commands
 
 HOME = Path("/homes/mine")
 
@@ -171,3 +174,13 @@ def test_a_table_of_targets_is_named_with_what_it_was_taken_for() -> None:
     assert read in reproduce.advice_python(advice, HOME)
     sample = choice_request(advice).sample
     assert (sample.labels, sample.task) == (Path("/data/sizes.csv"), "regression")
+
+
+def test_after_advice_that_was_cut_short_the_first_command_goes_on_with_it(tmp_path):
+    request = RecommendRequest(sample=SampleRequest(path=tmp_path), time_budget="90s")
+    whole = advice(choice("a", 0.8, gain=0.3))
+    cut = replace(whole, undone=(Skipped("b", "it was not probed on 80 rows"),))
+    of_whole, of_cut = (_next_commands(one, request, tmp_path) for one in (whole, cut))
+    assert of_cut[1:] == of_whole
+    assert f"recommend {tmp_path} --continue {cut.id}" in of_cut[0]
+    assert "--time-budget" not in of_cut[0]

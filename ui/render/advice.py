@@ -76,12 +76,12 @@ def _shift(shift: Json | None) -> list[RenderableType]:
 
 
 def _undone(rows: Sequence[Json]) -> list[RenderableType]:
-    """What time did not do for, in a line; nothing where it did."""
+    """What advice was cut short before, by its time or by Ctrl-C, in a line; nothing where it was not."""
     if not rows:
         return []
     first = f"{rows[0]['checkpoint']}: {rows[0]['reason']}"
     more = f", and {len(rows) - 1} more" if len(rows) > 1 else ""
-    return [Text.assemble(("Undone  ", "dim"), (f"time was over: {first}{more}", "yellow"))]
+    return [Text.assemble(("Undone  ", "dim"), (f"cut short: {first}{more}", "yellow"))]
 
 
 def _suspects(suspects: Json | None, *, most: int) -> list[RenderableType]:

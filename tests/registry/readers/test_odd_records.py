@@ -83,7 +83,10 @@ def test_any_script_and_sign_comes_through_to_features_and_tokens(tmp_path):
 def test_a_class_of_one_row_is_always_learned_from_and_that_is_stated(tmp_path):
     rows = [(f"a text about {label} {row}", label) for row in range(12) for label in ("tea", "rain")]
     sample = Sample.from_folder(write(tmp_path / "a.csv", [*rows, ("only this", "once")]), keep_duplicates=True)
-    assert "classes with one text are in every training part and never held out: once" in sample.health.warnings
+    warning = (
+        "classes with one text are in every training part and never held out, so that no score is expected of them: "
+    )
+    assert f"{warning}once" in sample.health.warnings
     assert sample.folds()[sample.labels.index("once")] == -1
 
 
