@@ -276,20 +276,21 @@ def _instead(best: Choice, others: Sequence[Choice], apart: Sequence[float], set
         reasons.append(f"{other.plan.strategy} is expected {gain} from there, for {times:.1f} times the passes")
     if best.plan.from_scratch:
         return tuple(reasons)
-    return (*reasons, *_may_win(best, others), _would_change(best, others, setting))
+    return (*reasons, *_may_win(best, others, setting), _would_change(best, others, setting))
 
 
-def _may_win(best: Choice, others: Sequence[Choice]) -> tuple[str, ...]:
-    """That training from random weights may score more, where its chance of that is worth a word."""
+def _may_win(best: Choice, others: Sequence[Choice], setting: "_Setting") -> tuple[str, ...]:
+    """That training from random weights, which was not tried, may score more, where its chance is worth a word."""
     for other in others:
-        if not other.plan.from_scratch:
+        if not other.plan.from_scratch or _measured(other, setting):
             continue
         e = other.expected
         chance = chance_of_more(e, best.expected)
         if chance >= MAY_WIN:
             return (
                 f"the same net from random weights has a chance of {100 * chance:.0f} % to score more, expected "
-                f"{e.words}, which nothing known before a training decides: `--controls` holds the run against it",
+                f"{e.words}, which nothing known before a training decides: `--effort thorough` tries it, `--controls` "
+                "holds the run against it",
             )
     return ()
 

@@ -39,6 +39,7 @@ LATE_IMPORTS = {
     "ui/hub_paths.py": 1,  # what asks a hub: no help waits for it
     "ui/present.py": 1,  # torch, and what checks: no help waits for the latter, and what is refused not for torch
     "ui/program.py": 1,  # what reads the version of a distribution, where that is asked for
+    "ui/sample_data.py": 1,  # scikit-learn, for its digits alone: no page waits for it
     "ui/serving.py": 1,  # Streamlit, which reads the folder it stands in when it is imported
     "ui/views/pick.py": 1,  # what draws SVG, for documents that are downloaded
 }

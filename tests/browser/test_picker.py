@@ -66,6 +66,15 @@ def test_a_path_becomes_advice_and_a_tuning_that_a_reload_does_not_lose(
     assert len(record) == 1
 
 
+def test_a_click_takes_sample_data_to_advice(page: Page, picker: Served) -> None:
+    page.goto(picker.address)
+    page.get_by_role("button", name="Sample texts").click()
+    expect(page.get_by_text("How sure")).to_be_visible(timeout=240_000)
+    expect(page.get_by_role("heading", name="text")).to_be_visible()
+    assert "advice=" in page.url
+    assert len([*(picker.home / "samples" / "text" / "train").iterdir()]) == 12
+
+
 def test_advice_from_the_command_line_is_there_and_names_are_shown_as_text(
     page: Page, picker: Served, stripes: Path
 ) -> None:

@@ -142,7 +142,7 @@ def the_only_hub(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[FakeH
         monkeypatch.setenv("HF_ENDPOINT", hub.address)
         monkeypatch.setenv("HF_HOME", str(cache))
         monkeypatch.setenv("HF_HUB_OFFLINE", "0")
-        monkeypatch.setenv("TRANSFERZOO_HUB_SECONDS", "4")
+        monkeypatch.setenv("TRANSFERZOO_HUB_SECONDS", "60")
         for name in ("HF_TOKEN", "HF_HUB_CACHE", "TRANSFORMERS_OFFLINE", "TRANSFERZOO_HUB_HOSTS", "HF_TOKEN_PATH"):
             monkeypatch.delenv(name, raising=False)
         yield hub

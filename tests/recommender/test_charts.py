@@ -142,8 +142,8 @@ def test_a_picture_is_drawn_without_a_browser(two):
     assert svg(two.plot.freeze()).startswith("<svg")
 
 
-PAGES = {"light": ("#ffffff",), "dark": ("#0e1117", "#000000")}
-"""Backgrounds of Streamlit's themes, and black."""
+PAGES = {"light": ("#ffffff",), "dark": ("#12161c", "#0e1117")}
+"""Backgrounds of the picker, and of Streamlit by itself."""
 
 LETTERED = {
     "text": ["color"],

@@ -252,4 +252,7 @@ def test_from_scratch_is_advised_where_a_trial_of_it_scored_more(score, strategy
     before = choose_plan(known.ranked, sample, known.baseline, History(()), fused=fused)
     trial = Trial(CHECKPOINT.name, "scratch", 300, 100, 20, 0.8, score, 0.02, (), 1.0)
     history = History(trial_outcomes([trial], [before], sample))
-    assert choose_plan(known.ranked, sample, known.baseline, history, fused=fused).plan.strategy == strategy
+    choice = choose_plan(known.ranked, sample, known.baseline, history, fused=fused)
+    assert choice.plan.strategy == strategy
+    assert any("random weights" in reason for reason in before.because)
+    assert not any("random weights" in reason for reason in choice.because)

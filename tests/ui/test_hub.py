@@ -23,7 +23,6 @@ ROOT = Path(__file__).parents[2]
 def hub(tmp_path, monkeypatch):
     with the_only_hub(monkeypatch, tmp_path / "hf") as running:
         monkeypatch.setenv("TRANSFERZOO_HOME", str(tmp_path / "home"))
-        monkeypatch.setenv("TRANSFERZOO_HUB_SECONDS", "5")
         running.add("org/net", a_net(), downloads=12)
         running.add("org/net-pickled", {"pytorch_model.bin": b"x", "config.json": b"{}"}, downloads=900)
         yield running

@@ -177,6 +177,16 @@ def test_an_empty_registry_says_what_to_do(draw, monkeypatch, tmp_path, module):
     assert ("Go to Pick" in [one.label for one in page.button]) is (module in {"tune", "track"})
 
 
+def test_sample_data_whose_library_is_not_installed_are_refused_with_what_to_install(draw, monkeypatch, tmp_path):
+    monkeypatch.setenv("TRANSFERZOO_HOME", str(tmp_path / "new"))
+    monkeypatch.setattr("ui.sample_data.find_spec", lambda _: None)
+    page = draw("pick")
+    page.button(key="sample-surfaces").click().run()
+    [refused] = [one.value.replace("\\", "") for one in page.error]
+    assert refused == 'scikit-image is not installed. Run: pip install "transferzoo[demo]"'
+    assert "job" not in page.query_params
+
+
 def test_a_page_reads_below_its_roots_alone(tmp_path, monkeypatch):
     monkeypatch.setenv(access.ROOTS, str(tmp_path / "mine"))
     monkeypatch.setenv(access.STARTED_IN, str(tmp_path))

@@ -33,6 +33,7 @@ from registry.sample import Sample
 from registry.zoo import Zoo
 from ui import access, answers, job_queue, render, reproduce
 from ui.glossary import PLANS, TERMS, terms_of
+from ui.sample_data import laid_out
 from ui.strangers import markdown as literal
 from ui.strangers import novelty_csv, pairs_csv, suspects_csv
 from ui.uploads import DROPPABLE, discard_upload, save_uploads
@@ -94,7 +95,7 @@ def pick_page() -> None:
         return
     advice = advice_named(zoo, st.query_params.get("advice"))
     if advice is None:
-        _welcome()
+        _welcome(zoo)
         if fresh:  # where there is nothing else, what to begin with is seen on a narrow screen too
             _request_form(zoo)
         return
@@ -267,15 +268,34 @@ def _followed(zoo: Zoo, job: JobRecord) -> None:
 # ---------------------------------------------------------------- the advice
 
 
-def _welcome() -> None:
+def _welcome(zoo: Zoo) -> None:
     st.title("Which pretrained model should I start from?", anchor=False)
     st.markdown(
         f"Give a folder of {' or '.join(known.words.many for known in modalities.values())}, one folder a class, a "
         "zip of it, or a table. You get a ranked list of checkpoints, how much of each to freeze, the score to expect, "
         "and what *no transfer* would score."
     )
-    st.markdown("A case to try without data of your own, in a terminal:")
-    st.code("transferzoo demo", language=None)
+    st.markdown("Without data of your own, try it with sample data that lie here already:")
+    with st.container(horizontal=True):
+        for target, (label, icon, words) in _SAMPLE_DATA.items():
+            if st.button(label, icon=icon, help=words, key=f"sample-{target}"):
+                queue_and_show(zoo, "pick", partial(_on_sample_data, target, zoo))
+
+
+_SAMPLE_DATA = {
+    "surfaces": (
+        "Sample photographs",
+        ":material/image:",
+        "Patches of fourteen photographs that scikit-image brings, to be told apart.",
+    ),
+    "text": ("Sample texts", ":material/notes:", "What SciPy says of its functions: which part is each of?"),
+}
+"""What to begin with: names of targets of `ui.sample_data`, and how their buttons are called."""
+
+
+def _on_sample_data(target: str, zoo: Zoo) -> RecommendRequest:
+    folder, groups = laid_out(target, zoo.home)
+    return RecommendRequest(sample=SampleRequest(path=folder, groups=groups))
 
 
 def _show(zoo: Zoo, advice: Json) -> None:

@@ -33,6 +33,8 @@ from ui.views.tables import table
 __all__ = ["track_page"]
 
 _PAIR = 2
+_SEEN_IN_RUN = {"metric", "train / test rows", "time"}
+"""What is left to the page of a run, so that runs with long names fit on this one."""
 
 
 def track_page() -> None:
@@ -63,7 +65,8 @@ def track_page() -> None:
         words = "On the line advice was right; lines are the 90 % intervals that it gave."
         picture(charts.expected_and_realized(rows), words)
     widths = {"when": st.column_config.TextColumn(width=STAMP)}
-    places = ticked([outcome_cells(one) for one in kept], "Look at runs", _PAIR, "outcomes", column_config=widths)
+    cells = [{name: cell for name, cell in outcome_cells(one).items() if name not in _SEEN_IN_RUN} for one in kept]
+    places = ticked(cells, "Look at runs", _PAIR, "outcomes", column_config=widths)
     st.caption("Tick one to look at it, two to see in what they differ.")
     names = [kept[at].id for at in places]
     if len(names) == 1 and st.button("Look at it"):
