@@ -665,8 +665,8 @@ def _reached(earlier: Outcome, strategy: str, metric: Metric) -> str:
         return f"{what} on this sample reached {metric.words(earlier.score)} before"
     moved = metric.difference(float(trial["score"]) - float(trial["head_score"]))
     return (
-        f"a trial of {what}, {trial['epochs']} epochs on {trial['rows_train']:,} rows, moved the head's score by "
-        f"{moved} on {trial['rows_test']:,} others, which comes to {metric.words(earlier.score)}"
+        f"a trial of {what}, {trial['epochs']} epochs on {trial['rows_train']:,} rows, scored {moved} beside a head "
+        f"on {trial['rows_test']:,} others, which comes to {metric.words(earlier.score)}"
     )
 
 
