@@ -27,10 +27,10 @@ from recommender.exposure import Exposures
 from recommender.fusion import Candidates, Fusion, Kind, ProbePrior, Standing, body_of, kind_of
 from recommender.history import History
 from recommender.novelty import novel_rows
-from recommender.plan import MAY_WIN, chance_of_more, choose_affordable, choose_plan, plan_unprobed
+from recommender.plan import AFRESH, MAY_WIN, chance_of_more, choose_affordable, choose_plan, plan_unprobed
 from recommender.prior import foresee
 from recommender.probe import CLOSING, MOST_ROWS, probe
-from recommender.race import UNRACED, Race, most_finalists
+from recommender.race import UNRACED, Race, most_finalists, row_work
 from recommender.rank import place, rank
 from recommender.results import (
     Baseline,
@@ -63,6 +63,7 @@ from recommender.shortlist import (
     measure_domains,
     shortlist,
 )
+from recommender.strategies.cost import passes
 from recommender.suspects import suspected_labels
 from recommender.trials import MOST_TRIALS, trial_outcomes, try_out
 from recommender.tuning.dry_run import measure_cost
@@ -114,6 +115,9 @@ MOST_REASONS = 3
 NO_HISTORY = History(())
 WORTH_A_TRIAL = 10.0
 """Seconds that a tuning is thought to take, from which a trial that takes some too tells more than it costs."""
+MOST_WORK = 1e13
+"""Multiplications that a trial in full may take: about five minutes of two cores, and no clock, as
+`recommender.race.LOOKED_WORK`."""
 
 
 def recommend(  # noqa: PLR0913 - each says what is asked, or how it is worked on
@@ -199,7 +203,7 @@ def recommend(  # noqa: PLR0913 - each says what is asked, or how it is worked o
             _finalists(choices, sample, reference, history, zoo),
             judged.rows,
             zoo,
-            from_scratch=_from_scratch(choices, sample, reference, history, zoo),
+            in_full=_in_full(choices, judged.rows, sample, reference, history, zoo),
             deadline=until,
             seed=seed,
             progress=progress,
@@ -473,29 +477,48 @@ def _finalists(
     return finalists
 
 
-def _from_scratch(
-    choices: Sequence[Choice], sample: Sample, reference: Baseline, history: History, zoo: Zoo
+def _in_full(
+    choices: Sequence[Choice], rows: Sample, sample: Sample, reference: Baseline, history: History, zoo: Zoo
 ) -> list[Choice]:
-    """Of the best choices the one whose net is expected to score most from random weights, planned so.
+    """Plans by which all of a net learns below a fresh head, where one may be the best and its trial takes minutes.
 
-    None, unless that is advised or has a chance to beat what is advised that is worth a word.
+    From random weights the net of which most is expected so, where that is advised or has a chance to beat what is
+    advised that is worth a word; with its weights the best choice's.
     """
-    offers: list[tuple[float, Choice, str]] = []
-    for choice in choices[:MOST_TRIALS]:
-        if choice.ranked.transferability.candidate.exposure is not None:
-            continue
-        if choice.plan.from_scratch:
-            offers.append((choice.expected.mean, choice, choice.plan.strategy))
-        offers += [
-            (other.mean, choice, other.strategy)
-            for other in choice.passed_over
-            if kind_of(other.strategy) is Kind.SCRATCH and chance_of_more(other, choices[0].expected) >= MAY_WIN
-        ]
-    if not offers:
-        return []
-    _, choice, strategy = max(offers, key=lambda offer: offer[0])
-    fresh = _fresh(zoo, choice.checkpoint.name, sample)
-    return [choose_plan(choice.ranked, sample, reference, history, strategy=strategy, fresh=fresh)]
+    best = [c for c in choices[:MOST_TRIALS] if c.ranked.transferability.candidate.exposure is None]
+    scratch = [(c.expected.mean, c, c.plan.strategy) for c in best if c.plan.from_scratch]
+    scratch += [
+        (other.mean, choice, other.strategy)
+        for choice in best
+        for other in choice.passed_over
+        if kind_of(other.strategy) is Kind.SCRATCH and chance_of_more(other, choices[0].expected) >= MAY_WIN
+    ]
+    tried = [(choice, strategy) for _, choice, strategy in sorted(scratch, key=lambda offer: -offer[0])[:1]]
+    tried += [
+        (choice, other.strategy)
+        for choice in best[:1]
+        for other in choice.passed_over
+        if other.strategy in AFRESH and kind_of(other.strategy) is Kind.TRAINING
+    ]
+    plans = [
+        choose_plan(
+            choice.ranked,
+            sample,
+            reference,
+            history,
+            strategy=strategy,
+            fresh=_fresh(zoo, choice.checkpoint.name, sample),
+        )
+        for choice, strategy in tried
+    ]
+    return [plan for plan in plans if _work(plan, len(rows)) <= MOST_WORK]
+
+
+def _work(choice: Choice, rows: int) -> float:
+    """About how many multiplications a plan takes on so many rows."""
+    scored = choice.ranked.transferability
+    blocks = [row.block for row in scored.blocks]
+    return rows * row_work(scored.candidate) * passes(choice.plan, blocks, rows)
 
 
 def _nothing_left(skipped: Sequence[Skipped], against: Mapping[str, Sequence[Objection]]) -> NoCandidates:

@@ -51,6 +51,7 @@ from registry.sample import Sample
 
 __all__ = [
     "ADAPTED",
+    "AFRESH",
     "MAY_WIN",
     "OFFERED",
     "UNSURE",
@@ -79,8 +80,10 @@ SCRATCH_HALF = 50_000
 """The same of training from random weights."""
 SHARED = 0.8
 """Share of the variance of a strategy's error that is its checkpoint's, and so the same for every strategy of it."""
-SHARED_WITH_SCRATCH = 0.3
-"""The same between training from random weights and any other strategy (LOG.md)."""
+AFRESH = frozenset({"full", "scratch"})
+"""Strategies by which all of a net learns below a fresh head: what others come to says little of them (LOG.md)."""
+SHARED_AFRESH = 0.3
+"""The same share between one of these and any other strategy."""
 SPECIALIZED = 1.5
 """Factor on that share where an earlier block reads the classes better than the last, beyond chance."""
 
@@ -613,8 +616,8 @@ def _after(
 
     How far each result lay from what was expected of it is an error of the checkpoint's, which `SHARED` of the variance
     of every strategy's has in common, and the strategy's own. Where errors are larger than thought, all deviations were
-    too small, and are stretched until they fit: so what was measured outweighs what was thought. Training from random
-    weights and all other strategies share less, and neither stretches the other. What is measured again has the noise
+    too small, and are stretched until they fit: so what was measured outweighs what was thought. Those of `AFRESH`
+    share less with any other, and neither they nor the others stretch each other. What is measured again has the noise
     of a measurement, and is no less sure than before any.
     """
     if not earlier:
@@ -624,12 +627,12 @@ def _after(
     error = np.array([o.score for o in earlier]) - np.array([guess.mean for guess in before])
     deviation = np.array([guess.deviation for guess in before])
     names = [o.strategy for o in earlier]
-    scratch, ours_too = np.array([_from_scratch(name) for name in names]), _from_scratch(strategy)
+    afresh = np.array([name in AFRESH for name in names])
     large, stretch = error**2 / (deviation**2 + noise), {True: 1.0, False: 1.0}
-    for side in set(scratch.tolist()):
-        stretch[side] = max(1.0, float(np.mean(large[scratch == side])))
-    deviation = deviation * np.sqrt(np.where(scratch, stretch[True], stretch[False]))
-    own = prior.deviation * np.sqrt(stretch[ours_too])
+    for side in set(afresh.tolist()):
+        stretch[side] = max(1.0, float(np.mean(large[afresh == side])))
+    deviation = deviation * np.sqrt(np.where(afresh, stretch[True], stretch[False]))
+    own = prior.deviation * np.sqrt(stretch[strategy in AFRESH])
     covariance = _correlation(names, names) * np.outer(deviation, deviation)
     ours = _correlation(names, [strategy])[:, 0] * deviation * own
     weight = np.linalg.solve(covariance + np.diag(noise), ours)
@@ -648,13 +651,9 @@ def _correlation(ones: Sequence[str], others: Sequence[str]) -> Float[np.ndarray
     """Of the errors of what is expected of strategies of one checkpoint on one sample."""
 
     def shared(one: str, other: str) -> float:
-        return SHARED_WITH_SCRATCH if _from_scratch(one) or _from_scratch(other) else SHARED
+        return SHARED_AFRESH if {one, other} & AFRESH else SHARED
 
     return np.array([[1.0 if one == other else shared(one, other) for other in others] for one in ones])
-
-
-def _from_scratch(strategy: str) -> bool:
-    return kind_of(strategy) is Kind.SCRATCH
 
 
 def _reached(earlier: Outcome, strategy: str, metric: Metric) -> str:

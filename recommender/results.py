@@ -830,7 +830,7 @@ class Suspects(Record):
 
 @dataclass(frozen=True)
 class Trial(Record):
-    """A real training of a finalist on a part of the rows, short but for one from random weights; it is no outcome."""
+    """A real training of a finalist on a part of the rows, short unless its head is fresh; it is no outcome."""
 
     checkpoint: str
     strategy: str
@@ -838,8 +838,8 @@ class Trial(Record):
     rows_test: int
     epochs: int
     head_score: float
-    """Of a linear head on the rows held out, after the block that the plan reads; beside random weights, after the one
-    that the checkpoint's own probe reads."""
+    """Of a linear head on the rows held out, after the block that the plan reads; beside a fresh head, after the one that
+    the checkpoint's own probe reads."""
     score: float
     """Of the training on the same rows."""
     standard_error: float

@@ -2,9 +2,10 @@
 
 Successive halving (Jamieson and Talwalkar 2016): each finalist's training runs for a few epochs on a part of the probed
 rows; the better half of them runs again, for twice the epochs on twice the rows. What a training adds is its score on
-rows held out less that of a linear head on the same block and rows. Training from random weights says nothing after a
-few epochs, so that it is tried in full, beside a head on the block that the checkpoint's plan reads. What was measured
-is kept beside the features, so that the same question goes on from it. Nothing of it becomes history.
+rows held out less that of a linear head on the same block and rows. Training from random weights, or all of a net below
+a fresh head, says nothing after a few epochs, so that it is tried in full, beside a head on the block that the
+checkpoint's own probe reads. What was measured is kept beside the features, so that the same question goes on from it.
+Nothing of it becomes history.
 """
 
 import hashlib
@@ -59,7 +60,7 @@ def try_out(
     rows: Sample,
     zoo: Zoo,
     *,
-    from_scratch: Sequence[Choice] = (),
+    in_full: Sequence[Choice] = (),
     deadline: Deadline,
     seed: int = 0,
     progress: Progress = silent,
@@ -67,14 +68,14 @@ def try_out(
 ) -> tuple[tuple[Trial, ...], tuple[Skipped, ...]]:
     """What the plans of the finalists, which all train, add on a part of the probed rows; and what was left undone.
 
-    Of each the last trial counts, on the most rows. Plans ``from_scratch`` follow, with all their epochs.
+    Of each the last trial counts, on the most rows. Those to be tried ``in_full``, with all their epochs, follow.
 
     Raises:
         Cancelled: the observer wants no more.
         ClusterError: the workers are a cluster that cannot do it.
     """
     rows = replace(rows, test=None)
-    if not (finalists or from_scratch) or len(rows) < _FEWEST:
+    if not (finalists or in_full) or len(rows) < _FEWEST:
         return (), ()
     trials: dict[tuple[str, str], Trial] = {}
     undone: list[Skipped] = []
@@ -98,8 +99,8 @@ def try_out(
         left = [choice for trial in ahead for choice in left if choice.checkpoint.name == trial.checkpoint]
         if len(part) == len(rows):
             break
-    if from_scratch:
-        run_all(from_scratch, rows.subsample(_RUNGS[-1][0], seed), None)
+    if in_full:
+        run_all(in_full, rows.subsample(_RUNGS[-1][0], seed), None)
     return tuple(trials.values()), tuple(undone)
 
 
@@ -192,7 +193,7 @@ def _trial(choice: Choice, shared: _Round, zoo: Zoo, progress: Progress) -> Tria
         len(held_out),
         sum(stage.epochs for stage in plan.stages),
         _head_score(
-            choice.ranked.transferability.read.block if plan.from_scratch else plan.read,
+            choice.ranked.transferability.read.block if plan.head == "fresh" else plan.read,
             train,
             held_out,
             provider,

@@ -5,7 +5,7 @@ import pytest
 from recommender.effort import Deadline
 from recommender.flow import evaluate
 from recommender.history import History
-from recommender.plan import MAY_WIN, chance_of_more, choose_plan
+from recommender.plan import AFRESH, MAY_WIN, chance_of_more, choose_plan
 from recommender.results import Expected, Trial
 from recommender.testing.evidence import evidence
 from recommender.trials import trial_outcomes, try_out
@@ -60,14 +60,15 @@ def test_another_strategy_of_the_same_checkpoint_moves_less(sample):
     assert any("a trial of its lp-ft" in reason for reason in planned(sample, outcomes, "linear-probe").because)
 
 
-def test_from_random_weights_tells_little_of_tunings_and_does_not_widen_them(sample):
-    choice = planned(sample, strategy="scratch")
+@pytest.mark.parametrize("strategy", sorted(AFRESH))
+def test_all_of_a_net_below_a_fresh_head_tells_little_of_tunings_and_does_not_widen_them(sample, strategy):
+    choice = planned(sample, strategy=strategy)
     far = trial_outcomes([tried(choice, 0.5, 0.97)], [choice], sample)
-    before, after = ({name: planned(sample, of, name).expected for name in ("scratch", "lp-ft")} for of in ((), far))
+    before, after = ({name: planned(sample, of, name).expected for name in (strategy, "lp-ft")} for of in ((), far))
     moved = {name: after[name].mean - before[name].mean for name in before}
-    assert 0 <= moved["lp-ft"] < moved["scratch"] / 3
+    assert 0 <= moved["lp-ft"] < moved[strategy] / 3
     assert after["lp-ft"].high - after["lp-ft"].low <= 1.01 * (before["lp-ft"].high - before["lp-ft"].low)
-    assert any("a trial of the same tuning" in reason for reason in planned(sample, far, "scratch").because)
+    assert any("a trial of the same tuning" in reason for reason in planned(sample, far, strategy).because)
 
 
 def test_the_chance_to_score_more_is_half_of_equals_and_grows_with_the_mean():
@@ -119,7 +120,7 @@ def test_from_random_weights_is_tried_with_all_its_epochs(sample, tmp_path):
     zoo.add(tmp_path / "net", name="net")
     zoo._encoders["mean-color"] = MeanColor()
     choice = evaluate(sample, zoo, "net", "scratch")
-    (trial,), undone = try_out([], sample, zoo, from_scratch=[choice], deadline=Deadline())
+    (trial,), undone = try_out([], sample, zoo, in_full=[choice], deadline=Deadline())
     assert undone == ()
     assert (trial.strategy, trial.epochs) == ("scratch", sum(stage.epochs for stage in choice.plan.stages))
     assert trial.head_score == 1.0
