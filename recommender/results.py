@@ -838,8 +838,8 @@ class Trial(Record):
     rows_test: int
     epochs: int
     head_score: float
-    """Of a linear head on the rows held out, after the block that the plan reads; beside a fresh head, after the one that
-    the checkpoint's own probe reads."""
+    """Of a linear head on the rows held out, after the block that the plan reads; beside a fresh head, after the one
+    that the checkpoint's own probe reads."""
     score: float
     """Of the training on the same rows."""
     standard_error: float
