@@ -472,8 +472,7 @@ def _finalists(
         kinds = {other.strategy: kind_of(other.strategy) for other in choice.passed_over}
         name = next((name for name, kind in kinds.items() if kind is Kind.TRAINING), None)
         if name is not None:
-            fresh = _fresh(zoo, choice.checkpoint.name, sample)
-            finalists.append(choose_plan(choice.ranked, sample, reference, history, strategy=name, fresh=fresh))
+            finalists.append(_replanned(choice, name, sample, reference, history, zoo))
     return finalists
 
 
@@ -500,18 +499,16 @@ def _in_full(
         for other in choice.passed_over
         if other.strategy in AFRESH and kind_of(other.strategy) is Kind.TRAINING
     ]
-    plans = [
-        choose_plan(
-            choice.ranked,
-            sample,
-            reference,
-            history,
-            strategy=strategy,
-            fresh=_fresh(zoo, choice.checkpoint.name, sample),
-        )
-        for choice, strategy in tried
-    ]
+    plans = [_replanned(choice, strategy, sample, reference, history, zoo) for choice, strategy in tried]
     return [plan for plan in plans if _work(plan, len(rows)) <= MOST_WORK]
+
+
+def _replanned(
+    choice: Choice, strategy: str, sample: Sample, reference: Baseline, history: History, zoo: Zoo
+) -> Choice:
+    """The same checkpoint by another strategy."""
+    fresh = _fresh(zoo, choice.checkpoint.name, sample)
+    return choose_plan(choice.ranked, sample, reference, history, strategy=strategy, fresh=fresh)
 
 
 def _work(choice: Choice, rows: int) -> float:

@@ -25,6 +25,16 @@ def sample():
     return Sample.from_arrays(pictures, labels, name="colors", keep_duplicates=True)
 
 
+@pytest.fixture
+def zoo(tmp_path):
+    """One with a net that can be trained."""
+    zoo = Zoo.open(tmp_path / "home", catalog=a_catalog(tmp_path / "catalog"))
+    save_net(tmp_path / "net", "resnet")
+    zoo.add(tmp_path / "net", name="net")
+    zoo._encoders["mean-color"] = MeanColor()
+    return zoo
+
+
 def planned(sample, outcomes=(), strategy="lp-ft"):
     known = evidence()
     return choose_plan(known.ranked, sample, known.baseline, History(outcomes), strategy=strategy)
@@ -92,11 +102,7 @@ def test_too_few_rows_are_not_tried_on(sample, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_trial_trains_a_net_keeps_no_run_and_is_taken_up_where_it_is_kept(sample, tmp_path):
-    zoo = Zoo.open(tmp_path / "home", catalog=a_catalog(tmp_path / "catalog"))
-    save_net(tmp_path / "net", "resnet")
-    zoo.add(tmp_path / "net", name="net")
-    zoo._encoders["mean-color"] = MeanColor()
+def test_a_trial_trains_a_net_keeps_no_run_and_is_taken_up_where_it_is_kept(sample, zoo):
     choice = evaluate(sample, zoo, "net", "lp-ft")
     (trial,), undone = try_out([choice], sample, zoo, deadline=Deadline())
     assert undone == ()
@@ -114,11 +120,7 @@ def test_a_trial_trains_a_net_keeps_no_run_and_is_taken_up_where_it_is_kept(samp
 
 
 @pytest.mark.slow
-def test_from_random_weights_is_tried_with_all_its_epochs(sample, tmp_path):
-    zoo = Zoo.open(tmp_path / "home", catalog=a_catalog(tmp_path / "catalog"))
-    save_net(tmp_path / "net", "resnet")
-    zoo.add(tmp_path / "net", name="net")
-    zoo._encoders["mean-color"] = MeanColor()
+def test_from_random_weights_is_tried_with_all_its_epochs(sample, zoo):
     choice = evaluate(sample, zoo, "net", "scratch")
     (trial,), undone = try_out([], sample, zoo, in_full=[choice], deadline=Deadline())
     assert undone == ()
