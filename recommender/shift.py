@@ -59,7 +59,7 @@ LEAST_OVERLAP = 0.5
 """Mean weight, one where the parts overlap, below which no row here is like the test part's: folds say nothing."""
 CLUSTERS = 5
 """Clusters that every class is parted into, to hold them out one after the other."""
-NEIGHBORS = 5
+VOTERS = 5
 """Nearest training rows that vote."""
 WEIGHTS: Mapping[str, float] = {"transport": 1.0, "neighbors": 0.5}
 """What an estimate that rises above 0 counts for in the fall that is expected of classes. Least squares, none below 0,
@@ -210,7 +210,7 @@ def _agreement_lost(
     spread = train.std(axis=0)
     scale = np.where(spread > 0, spread, np.inf)
     learned = train[~held_out] / scale
-    near = neighbors(np.concatenate([train[held_out], test]) / scale, learned, min(NEIGHBORS, len(learned)))[1]
+    near = neighbors(np.concatenate([train[held_out], test]) / scale, learned, min(VOTERS, len(learned)))[1]
     votes = np.eye(before.shape[1])[sample.targets.values[~held_out][near]].sum(axis=1)
     same = votes.argmax(axis=1) == np.concatenate([before, after]).argmax(axis=1)
     return float(same[: len(before)].mean() - same[len(before) :].mean())
