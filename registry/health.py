@@ -300,11 +300,10 @@ class _NearRows:
     def of(cls, train: Clean, test: Clean | None, *, keep: bool) -> "_NearRows":
         held_out = () if test is None else test.items
         rows, named = len(train.items), None if test is None else test.groups
-        vectors = train.rows.modality.fingerprints([*train.items, *held_out])
-        every = Fingerprints(vectors)
+        every = Fingerprints.of([*train.items, *held_out], train.rows.modality)
         if keep:
-            prints = Fingerprints(vectors[:rows])
-            repeated, leaked = prints.repeated(), prints.also_in(Fingerprints(vectors[rows:]))
+            in_test = np.arange(rows + len(held_out)) >= rows
+            repeated, leaked = every.repeated()[:rows], every.like_any(in_test)[:rows]
             pairs = _likest(every, np.flatnonzero(repeated), np.flatnonzero(leaked), train, test)
             return cls(True, int(repeated.sum()), int(leaked.sum()), frozenset(), train.groups, named, (), 0, pairs)
         chains = every.components()
