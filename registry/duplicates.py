@@ -23,8 +23,8 @@ _LEAST_APART = 0.002
 _SHARE = 0.25
 """How far near duplicates lie apart at most, as a share of the way to a row's k-th neighbor.
 
-Of 25 kinds of data (photographs, scans, digits, charts, forms, pages of text) it leaves at most 4 % of the rows alike by
-chance, but for pies of few wedges in the same colors, and finds 95 % of copies that were written anew.
+Of 25 kinds of data (photographs, scans, digits, charts, forms, pages of text) it leaves at most 4 % of the rows alike
+by chance, but for pies of few wedges in the same colors, and finds 95 % of copies that were written anew.
 """
 _NEIGHBORS = 0.05
 _FEWEST_NEIGHBORS = 5
@@ -52,6 +52,7 @@ class _Links:
 
 
 def _no_views(rows: slice) -> Float[np.ndarray, "n v d"]:
+    del rows
     return np.empty((0, 0, 0), np.float32)
 
 
