@@ -127,7 +127,8 @@ class Fingerprints:
         kept = among[links.one] & among[links.other] & (links.apart <= bar)
         ends = links.one[kept], links.other[kept]
         graph = coo_array((np.ones(len(ends[0]), bool), ends), shape=(rows, rows))
-        return connected_components(graph, directed=False)[1].astype(np.int64)
+        numbers: Int[np.ndarray, " n"] = connected_components(graph, directed=False)[1]
+        return numbers.astype(np.int64)
 
     @cached_property
     def _links(self) -> _Links:
@@ -149,12 +150,12 @@ class Fingerprints:
                 apart[apart > np.partition(apart, _MOST_LINKS - 1, axis=1)[:, _MOST_LINKS - 1 : _MOST_LINKS]] = np.inf
             one, other = np.nonzero(apart < 1)
             found.append((one + block.start, other, apart[one, other]))
-        one, other, apart = (np.concatenate(part) for part in zip(*found, strict=True)) if found else (_NONE,) * 3
-        later, earlier = np.maximum(one, other).astype(np.int64), np.minimum(one, other).astype(np.int64)
-        order = np.lexsort((apart, earlier, later))
-        later, earlier, apart = later[order], earlier[order], apart[order]
+        ones, others, aparts = (np.concatenate(part) for part in zip(*found, strict=True)) if found else (_NONE,) * 3
+        later, earlier = np.maximum(ones, others).astype(np.int64), np.minimum(ones, others).astype(np.int64)
+        order = np.lexsort((aparts, earlier, later))
+        later, earlier, aparts = later[order], earlier[order], aparts[order]
         first = np.r_[True, (np.diff(later) != 0) | (np.diff(earlier) != 0)][: len(later)]
-        return _Links(later[first], earlier[first], apart[first].astype(np.float64))
+        return _Links(later[first], earlier[first], aparts[first].astype(np.float64))
 
     @cached_property
     def _neighborhood(self) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:

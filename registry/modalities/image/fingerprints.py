@@ -77,5 +77,6 @@ def _smoothing(
     first, left = before * cells, (1 - before - after) * cells
     centers = first + (np.arange(places) + 0.5) * left / places - 0.5
     wide = _SMOOTH * left / 64 if width is None else width
-    weights = np.exp(-0.5 * np.square((centers[:, None] - np.arange(cells)) / wide))
-    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    weights: Float[np.ndarray, "places cells"] = np.exp(-0.5 * ((centers[:, None] - np.arange(cells)) / wide) ** 2)
+    weights /= weights.sum(axis=1, keepdims=True)
+    return weights.astype(np.float32)
