@@ -272,8 +272,12 @@ def _require_known(test: Clean, classes: Sequence[str]) -> None:
     unknown = set(classes_of(test.labels, test.task)) - set(classes)
     if unknown:
         rows = [row for row, label in enumerate(test.labels) if unknown & {*names_in(label, test.task)}]
-        listed = ", ".join(sorted(unknown))
-        raise UnusableLabels(f"the test part has classes that the training part lacks: {listed}", rows)
+        first = test.items[rows[0]].name
+        raise UnusableLabels(
+            f"the test part has classes that the training part lacks: {_listed(sorted(unknown))}; {first} for one",
+            rows,
+            "Take these rows out of the test part, or give the training part rows of these classes.",
+        )
 
 
 @dataclass(frozen=True)
