@@ -716,10 +716,12 @@ class UnusableArrays(SampleError):
 class UnusableLabels(SampleError):
     """Labels that are missing, mixed or out of place, with the rows."""
 
-    def __init__(self, why: str, rows: Sequence[int] = ()) -> None:
+    def __init__(
+        self, why: str, rows: Sequence[int] = (), remedy: str = "Give every row one label of one kind."
+    ) -> None:
         self.why, self.rows = why, tuple(rows)
         where = f" (rows {', '.join(map(str, self.rows[:5]))}{' ...' if len(self.rows) > 5 else ''})" if rows else ""
-        super().__init__(f"labels cannot be used: {why}{where}", "Give every row one label of one kind.")
+        super().__init__(f"labels cannot be used: {why}{where}", remedy)
 
 
 class OtherRows(SampleError):

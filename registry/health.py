@@ -272,8 +272,12 @@ def _require_known(test: Clean, classes: Sequence[str]) -> None:
     unknown = set(classes_of(test.labels, test.task)) - set(classes)
     if unknown:
         rows = [row for row, label in enumerate(test.labels) if unknown & {*names_in(label, test.task)}]
-        listed = ", ".join(sorted(unknown))
-        raise UnusableLabels(f"the test part has classes that the training part lacks: {listed}", rows)
+        first = test.items[rows[0]].name
+        raise UnusableLabels(
+            f"the test part has classes that the training part lacks: {_listed(sorted(unknown))}; {first} for one",
+            rows,
+            "Take these rows out of the test part, or give the training part rows of these classes.",
+        )
 
 
 @dataclass(frozen=True)
@@ -300,11 +304,10 @@ class _NearRows:
     def of(cls, train: Clean, test: Clean | None, *, keep: bool) -> "_NearRows":
         held_out = () if test is None else test.items
         rows, named = len(train.items), None if test is None else test.groups
-        vectors = train.rows.modality.fingerprints([*train.items, *held_out])
-        every = Fingerprints(vectors)
+        every = Fingerprints.of([*train.items, *held_out], train.rows.modality)
         if keep:
-            prints = Fingerprints(vectors[:rows])
-            repeated, leaked = prints.repeated(), prints.also_in(Fingerprints(vectors[rows:]))
+            in_test = np.arange(rows + len(held_out)) >= rows
+            repeated, leaked = every.repeated()[:rows], every.like_any(in_test)[:rows]
             pairs = _likest(every, np.flatnonzero(repeated), np.flatnonzero(leaked), train, test)
             return cls(True, int(repeated.sum()), int(leaked.sum()), frozenset(), train.groups, named, (), 0, pairs)
         chains = every.components()

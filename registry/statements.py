@@ -48,7 +48,7 @@ def stated(folder: Path, file: str) -> dict[str, Any]:
     except UnreadableDocument as cause:
         raise Unsupported(folder, f"{file} cannot be read ({cause.why})", cause.remedy) from cause
     if not isinstance(content, dict):
-        raise Unsupported(folder, f"{file} holds no settings")
+        raise Unsupported(folder, f"{file} holds no settings", "Take it from where the checkpoint came, again.")
     return content
 
 

@@ -383,7 +383,7 @@ def _refuse_integers(checked: _Folder, model: PreTrainedModel) -> None:
         if tensor.is_floating_point()
     }
     for name, dtype in sorted(checked.dtypes.items()):
-        if dtype.startswith(_BYTE_OR_LESS) or (dtype not in _FLOATS and name.rpartition(".")[2] in floats):
+        if dtype not in _FLOATS and (dtype.startswith(_BYTE_OR_LESS) or name.rpartition(".")[2] in floats):
             raise BadWeights(
                 checked.path,
                 name,
@@ -449,7 +449,7 @@ def _tensors(path: Path, update: Callable[[bytes | memoryview], object]) -> Iter
             dtype = _DTYPES.get(entry["dtype"])
             part = flat[first:last]
             if dtype is None:  # of a kind that is refused once it is known what it was for
-                yield name, part
+                yield name, torch.zeros((), dtype=torch.uint8).expand(entry["shape"])
             else:
                 aligned = part if first % dtype.itemsize == 0 else part.clone()
                 yield name, aligned.view(dtype).reshape(entry["shape"])

@@ -344,6 +344,10 @@ class Modality(Protocol):
         """What its plans and costs begin with."""
 
     @property
+    def copies_apart(self) -> float:
+        """How far the fingerprints of near duplicates lie apart at most: 1 - cosine."""
+
+    @property
     def raw_size(self) -> int:
         """Size of the input of no transfer, in the unit of its words."""
 
@@ -371,6 +375,9 @@ class Modality(Protocol):
 
     def fingerprints(self, items: Sequence[Item]) -> Float[np.ndarray, "n d"]:
         """Unit vectors, near duplicates close by cosine; zero for an item with next to nothing in it."""
+
+    def altered(self, items: Sequence[Item]) -> Float[np.ndarray, "n v d"]:
+        """Fingerprints of each item altered as copies are (cut at its edges ...); of no view where none is usual."""
 
     def remarks(self, items: Sequence[Item]) -> tuple[str, ...]:
         """What its user should know of a part's items, a sentence each; nothing where they are as they should be."""

@@ -42,6 +42,8 @@ class TargetColumn:
     different: int = 0
     absent: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     """Rows of each cell that may mean that there is no target."""
+    blank: int = 0
+    """Rows whose cell is empty."""
     numbers: int = 0
     """Different cells that are numbers, whether some are written as floats, and some have fractions."""
     floats: bool = False
@@ -54,8 +56,10 @@ class TargetColumn:
 
     def add(self, cell: str) -> None:
         """Look at one more cell."""
-        if cell.casefold() in _ABSENT:
+        gap = cell.casefold() in _ABSENT
+        if gap:
             self.absent[cell] += 1
+        self.blank += not cell
         if cell in self.cells:
             return
         if len(self.cells) < MOST_CELLS:
@@ -63,7 +67,7 @@ class TargetColumn:
         self.different += 1
         self.joined = self.joined or _SEPARATOR in cell
         self.empty = self.empty or not cell
-        number = _number(cell)
+        number = None if gap else _number(cell)
         if number is None:
             return
         self.numbers += 1
@@ -87,11 +91,17 @@ class TargetColumn:
     @property
     def whole(self) -> bool:
         """Whether all are whole numbers, which may be written as floats."""
-        return not self.fractions and self.numbers == self.different - self.empty
+        return not self.fractions and self.numbers == self.different - self.empty - len(self.absent)
 
     @property
     def _only_numbers(self) -> bool:
-        return 0 < self.numbers == self.different - self.empty
+        return 0 < self.numbers == self.different - self.empty - len(self.absent)
+
+    def missing(self, task: Task) -> dict[str, int]:
+        """Cells among numbers which mean that there is no target, empty or NaN, NA, None ..., and rows of each."""
+        if not self._only_numbers or task not in {Task.CLASSIFICATION, Task.REGRESSION}:
+            return {}
+        return {**self.absent, **({"": self.blank} if self.blank else {})}
 
     def doubts(self, inferred: Task, task: Task | None) -> Iterator[str]:
         """Notes about targets that may have meant something else."""
@@ -103,6 +113,13 @@ class TargetColumn:
             )
         if inferred is Task.REGRESSION:
             return
+        names = self.cells - {""} - set(self.absent)
+        names = {cell for cell in names if _number(cell) is None}
+        if task is None and self.fractions and names and 2 * self.numbers >= self.different:
+            yield (
+                f"{self.numbers} of {self.different} different targets are numbers, others ({shortened(min(names))!r}) "
+                "are none: all are taken for names; where a quantity is meant, correct these rows or remove them"
+            )
         if task is None and whole and all(map(_WHOLE_FLOAT.fullmatch, self.cells)):
             yield f"{self.different} different whole numbers taken for classes; --task regression makes them quantities"
         there = self.cells - {""}
@@ -117,7 +134,7 @@ class TargetColumn:
             and (commas := [cell for cell in there if "," in cell])
         ):
             yield f"{min(commas)!r} is taken for a class: write quantities with a decimal point"
-        if self.absent:
+        if self.absent and not self._only_numbers:
             yield (
                 f"{counted(sum(self.absent.values()), 'row')} whose target reads {', '.join(sorted(self.absent))}: "
                 f"taken for {'a class' if len(self.absent) == 1 else 'classes'} of that name; "
@@ -127,6 +144,10 @@ class TargetColumn:
             several = [c for c in self.cells if any(sign in c and _parts(c, sign) & self.cells for sign in ",;")]
             if several:
                 yield f"{min(several)!r} is taken for one class: several labels are joined by {_SEPARATOR}"
+        elif inferred is Task.MULTI_LABEL and not any(_SEPARATOR in cell for cell in self.cells):
+            several = [c for c in there if any(sign in c and _parts(c, sign) <= there for sign in ",;/+ ")]
+            if several:
+                yield f"{min(several)!r} is taken for one label: several are joined by {_SEPARATOR}"
 
 
 def target_of(path: Path, place: str, cell: str, task: Task, *, whole: bool) -> str:

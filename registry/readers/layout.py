@@ -19,6 +19,7 @@ from registry.modalities import Modality, Reading, Words
 from registry.readers.rows import Rows
 
 __all__ = [
+    "SPLIT_COLUMNS",
     "Layout",
     "LayoutPart",
     "LayoutRule",
@@ -107,6 +108,8 @@ class Layout:
 
 LayoutRule = Callable[[Path, Sequence[str], Words], Layout]
 """How names of files below a place become labelled parts; notes and errors call them as the words do."""
+SPLIT_COLUMNS = ("split", "set", "partition", "subset", "part")
+"""Columns that may say of which part a row is."""
 _Trails = dict[str, tuple[str, ...]]
 """The folders below which each named file lies, and its own name at the end."""
 

@@ -19,7 +19,17 @@ from registry.home import is_home
 from registry.modalities import Item, Modality, Reading, Undecodable, Words, modalities
 from registry.progress import Progress, silent
 from registry.readers.cells import TargetColumn, shortened, target_of
-from registry.readers.layout import Layout, LayoutPart, counted, is_litter, plain_name, read_parts, role_of, sampled
+from registry.readers.layout import (
+    SPLIT_COLUMNS,
+    Layout,
+    LayoutPart,
+    counted,
+    is_litter,
+    plain_name,
+    read_parts,
+    role_of,
+    sampled,
+)
 from registry.readers.reservoir import reservoir_sample
 from registry.readers.rows import TOLERATED, Rows, keep_items
 from registry.readers.streams import (
@@ -83,8 +93,6 @@ _FLATTEN = (
     "Its cells hold objects: make columns of their fields first (pandas.json_normalize), and write a row for each text."
 )
 _ALIKE = "Give the columns of every part the same names."
-_SPLIT = ("split", "set", "partition", "subset", "part")
-"""Columns that may say of which part a row is."""
 _NAME_THEM = "Name the columns: --text COLUMN --label COLUMN (text=, label= in Python)."
 
 
@@ -395,7 +403,7 @@ def _columns(file: _File, wanted: RecordColumns, *, labelled: bool) -> tuple[Rec
 def _of_parts(file: _File, names: Sequence[str]) -> list[str]:
     """A note where a column that is not used says which rows are to train on, and which to test on."""
     for name in names:
-        if str(name).strip().lower() in _SPLIT:
+        if str(name).strip().lower() in SPLIT_COLUMNS:
             cells = {str(row.get(name)) for row in file.rows.values()}
             if len(cells) > 1 and all(map(role_of, cells)):
                 shown = ", ".join(sorted(cells))
@@ -588,10 +596,13 @@ def _labels(path: Path, cells: Mapping[str, "_Cell"], task: Task | None) -> tupl
         column.add(cell.text or "")
     kind = task or (Task.MULTI_LABEL if several else column.task)
     whole = kind is Task.CLASSIFICATION and column.whole
+    missing = column.missing(kind)
     known: dict[str, str] = {}
     labels = {}
     for name, cell in there.items():
         text = cell.text or ""
+        if text in missing:
+            continue
         if text not in known:
             known[text] = target_of(path, f"row {name}", text, kind, whole=whole)
         labels[name] = known[text]

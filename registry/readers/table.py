@@ -10,6 +10,7 @@ row is kept at first; once the items are known it is read again, and the rows th
 grows with the items, and never with the table.
 """
 
+import codecs
 import csv
 import re
 import stat
@@ -26,7 +27,7 @@ from registry.cards import Task
 from registry.errors import BadTable, PathMissing, printable
 from registry.modalities import Words
 from registry.readers.cells import MOST_CELLS, TargetColumn, shortened, target_of
-from registry.readers.layout import ITEMS, Layout, counted, plain_name, tabled
+from registry.readers.layout import ITEMS, SPLIT_COLUMNS, Layout, counted, plain_name, role_of, tabled
 from registry.readers.reservoir import reservoir_sample
 from registry.readers.rows import known_suffixes
 
@@ -64,6 +65,8 @@ _MOST_NAMES = 1_000_000
 _MOST_ROWS = 2 * _MOST_NAMES
 """Rows about these that are kept: each may be there twice."""
 _MOST_COLUMNS = 10_000
+_MOST_PARTS = 8
+"""Different cells up to which a column may say of which part a row is."""
 _MOST_TEXT = 1 << 28
 """Letters that are kept of a table."""
 _LONGEST_LINE = 1 << 20
@@ -88,6 +91,8 @@ class LabelTable:
     whole: bool
     """Whether 1.0 is the class 1."""
     notes: tuple[str, ...] = ()
+    missing: frozenset[str] = frozenset()
+    """Cells that mean that there is no target."""
 
     def layout(self, place: Path, names: Sequence[str], words: Words = ITEMS) -> Layout:
         """The named files that have a row with their targets, as parts.
@@ -142,7 +147,7 @@ def read_groups(path: Path, names: Sequence[str], place: Path | None = None) -> 
                 raise BadTable(path, f"line {row[0]}: the cell 'group' is empty", _COLUMNS["group"])
             yield row
 
-    with _rows(path, "group") as (rows, _):
+    with _rows(path, "group") as rows:
         kept = _at_hand(path, checked(rows), names)
     return _matched(path, kept, place or Path(), names).cells
 
@@ -157,7 +162,8 @@ def read_labels(path: Path, task: Task | None = None) -> LabelTable:
     column, read, letters = TargetColumn(), 0, 0
     first: _Row | None = None
     kept: list[_Row] | None = []
-    with _rows(path, "target") as (rows, note):
+    notes: list[str] = []
+    with _rows(path, "target", notes) as rows:
         for row in rows:
             first = first or row
             read += 1
@@ -170,8 +176,12 @@ def read_labels(path: Path, task: Task | None = None) -> LabelTable:
     if first is None:
         raise BadTable(path, "it has no row", _COLUMNS["target"])
     task_of = column.task if task is None else task
-    table = LabelTable(path, task_of, first, (), read, task_of is Task.CLASSIFICATION and column.whole)
-    notes = ([note] if note else []) + list(column.doubts(task_of, task))
+    missing = column.missing(task_of)
+    whole = task_of is Task.CLASSIFICATION and column.whole
+    table = LabelTable(path, task_of, first, (), read, whole, missing=frozenset(missing))
+    notes += column.doubts(task_of, task)
+    if missing:
+        notes.append(f"{counted(sum(missing.values()), 'row')} of the table without a target left out")
     if kept is None:
         notes.append(f"the table has {read:,} rows: those about what lies there were kept")
     return replace(table, rows=tuple(_targets(table, iter(kept or ()))), notes=tuple(notes))
@@ -179,14 +189,16 @@ def read_labels(path: Path, task: Task | None = None) -> LabelTable:
 
 def _read_again(table: LabelTable, names: Sequence[str]) -> "_Kept":
     """The rows of a long table that may be about the items."""
-    with _rows(table.path, "target") as (rows, _):
+    with _rows(table.path, "target") as rows:
         return _at_hand(table.path, _targets(table, rows), names)
 
 
 def _targets(table: LabelTable, rows: Iterator[_Row]) -> Iterator[_Row]:
-    """Rows with their targets in the form that they have everywhere."""
+    """Rows that have one, with their targets in the form that they have everywhere."""
     known: dict[str, str] = {}
     for line, file, cell in rows:
+        if cell in table.missing:
+            continue
         if cell not in known:
             if len(known) == MOST_CELLS:
                 known.clear()
@@ -356,8 +368,10 @@ def _shared(one: Sequence[str], other: Sequence[str]) -> int:
 
 
 @contextmanager
-def _rows(path: Path, column: str) -> Iterator[tuple[Iterator[_Row], str]]:
-    """Line, file and cell of each row, read line by line, and a note about the columns; no file is empty.
+def _rows(path: Path, column: str, notes: list[str] | None = None) -> Iterator[Iterator[_Row]]:
+    """Line, file and cell of each row, read line by line; no file is empty.
+
+    Notes about the columns and what else is unusual are added once all were read.
 
     Raises:
         PathMissing: there is no such file.
@@ -368,15 +382,23 @@ def _rows(path: Path, column: str) -> Iterator[tuple[Iterator[_Row], str]]:
             what = "it is a folder" if path.is_dir() else "it is a pipe, a device or a socket"
             raise BadTable(path, what, "Give a CSV file.")
         with path.open("rb") as file:
-            text = TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
-            yield _parsed(path, column, text)
+            wide = file.read(2) in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}
+            file.seek(0)
+            encoding = "utf-16" if wide else "utf-8-sig"
+            text = TextIOWrapper(file, encoding=encoding, errors="surrogateescape", newline="")
+            noted: list[str] = ["the table of labels is read as UTF-16"] if wide and column == "target" else []
+            yield _parsed(path, column, text, noted)
+            if notes is not None:
+                notes += noted
     except FileNotFoundError as cause:
         raise PathMissing(path) from cause
     except OSError as cause:
         raise BadTable(path, cause.strerror or str(cause), _COLUMNS[column]) from cause
+    except UnicodeDecodeError as cause:
+        raise BadTable(path, f"it is not {cause.encoding} (byte {cause.start})", "Save it as UTF-8.") from cause
 
 
-def _parsed(path: Path, column: str, text: TextIOWrapper) -> tuple[Iterator[_Row], str]:
+def _parsed(path: Path, column: str, text: TextIOWrapper, notes: list[str]) -> Iterator[_Row]:
     lines = _lines(path, text)
     first = next(lines, "")
     delimiter = max(",;\t", key=first.count)
@@ -390,6 +412,9 @@ def _parsed(path: Path, column: str, text: TextIOWrapper) -> tuple[Iterator[_Row
     except csv.Error as cause:
         raise refused(cause) from cause
     places, note = _columns(path, column, heading)
+    notes += [note] if note else []
+    split = next((place for place, name in enumerate(heading) if name.strip().lower() in SPLIT_COLUMNS), None)
+    parts: set[str] = set()
 
     def rows() -> Iterator[_Row]:
         try:
@@ -398,10 +423,15 @@ def _parsed(path: Path, column: str, text: TextIOWrapper) -> tuple[Iterator[_Row
             for cells in table:
                 if cells:
                     yield _row(path, column, table.line_num, cells, places)
+                    if split is not None and split < len(cells) and len(parts) <= _MOST_PARTS:
+                        parts.add(cells[split].strip())
         except csv.Error as cause:
             raise refused(cause) from cause
+        if split is not None and 1 < len(parts) <= _MOST_PARTS and all(map(role_of, parts)):
+            shown = f"column {heading[split]!r} ({', '.join(sorted(parts))}) of the table is not used"
+            notes.append(f"{shown}: move the files of its parts below train/ and test/ for that")
 
-    return rows(), note
+    return rows()
 
 
 def _lines(path: Path, text: TextIOWrapper) -> Iterator[str]:

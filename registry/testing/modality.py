@@ -116,17 +116,29 @@ class ModalityContract(ABC):
         else:
             assert all(isinstance(one, str) for one in declared.example)
 
+    def test_fingerprints_are_unit_vectors_or_zero_and_those_of_altered_items_too(self) -> None:
+        """One for each item, and as many altered ones for each."""
+        settled, _ = self.modality.settled(self._items(), {})
+        vectors, altered = np.asarray(self.modality.fingerprints(settled)), np.asarray(self.modality.altered(settled))
+        assert vectors.shape[0] == len(altered) == len(settled)
+        assert altered.shape[1] == 0 or altered.shape[2] == vectors.shape[1]
+        for rows in (vectors, altered):
+            lengths = np.linalg.norm(rows, axis=-1)
+            assert (np.isclose(lengths, 1, atol=1e-5) | (lengths == 0)).all()
+
     def test_fingerprints_find_a_copy_written_anew_and_no_other(self) -> None:
         """Each copy is alike its own original alone."""
         originals = self._items()
-        vectors = self._fingerprints(originals)
-        assert not Fingerprints(vectors).repeated().any()
+        settled, _ = self.modality.settled(originals, {})
+        assert not Fingerprints.of(settled, self.modality).repeated().any()
         names = list(self.contents)
         for name, content in self.copies.items():
             copy = self._decoded(name, content)
             assert copy.digest != originals[names.index(name)].digest
-            copied = Fingerprints(self._fingerprints([copy]))
-            matches = [bool(copied.also_in(Fingerprints(one[None])).any()) for one in vectors]
+            matches = [
+                bool(Fingerprints.of(self.modality.settled([one, copy], {})[0], self.modality).repeated()[1])
+                for one in originals
+            ]
             assert matches == [other == name for other in names], name
 
     def test_raw_features_never_see_the_held_out_rows(self) -> None:
@@ -230,14 +242,6 @@ class ModalityContract(ABC):
     def _item_or_reason(self, name: str, content: bytes) -> None:
         decoded = self.modality.decode(name, content)
         assert isinstance(decoded, Item) or decoded.reason
-
-    def _fingerprints(self, items: Sequence[Item]) -> Float[np.ndarray, "n d"]:
-        settled, _ = self.modality.settled(items, {})
-        vectors = np.asarray(self.modality.fingerprints(settled))
-        lengths = np.linalg.norm(vectors, axis=1)
-        assert vectors.shape[0] == len(items)
-        assert (np.isclose(lengths, 1, atol=1e-5) | (lengths == 0)).all()
-        return vectors
 
     def _prepared(self) -> tuple[Network, list[Prepared]]:
         network = self.network()

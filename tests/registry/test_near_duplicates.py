@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 
 from registry.duplicates import Fingerprints
-from registry.modalities.image.fingerprints import fingerprints_of
-from registry.modalities.image.items import thumbnail
+from registry.modalities.image import IMAGE
 from registry.sample import Sample
 
 
@@ -31,6 +30,10 @@ def bursts(scenes: range, shots: int) -> np.ndarray:
 
 def sample_of(images: np.ndarray, labels: list[str] | None = None, **more: object) -> Sample:
     return Sample.from_arrays(images, labels or ["ab"[row % 2] for row in range(len(images))], name="scenes", **more)
+
+
+def prints(images: list[Image.Image]) -> Fingerprints:
+    return Fingerprints.of(IMAGE.from_memory(images), IMAGE)
 
 
 def together(parts: np.ndarray, shots: int) -> bool:
@@ -147,24 +150,22 @@ def test_a_drift_from_image_to_image_does_not_swallow_the_sample():
         for one, next_ in pairwise(scenes)
         for share in np.linspace(0, 1, 12, endpoint=False)
     ]
-    sizes = np.bincount(
-        Fingerprints(fingerprints_of([thumbnail(Image.fromarray(frame)) for frame in film])).components()
-    )
+    sizes = np.bincount(prints([Image.fromarray(frame) for frame in film]).components())
     assert sizes.max() <= max(5, 0.1 * len(film))
 
 
 def test_one_image_many_times_over_stays_one_group():
     images = [Image.fromarray(photograph(scene)) for scene in range(20)] + [Image.fromarray(photograph(99))] * 20
-    result = Fingerprints(fingerprints_of([thumbnail(image) for image in images])).components()
+    result = prints(images).components()
     assert len(set(result[20:])) == 1
     assert len(set(result)) == 21
 
 
 def test_components_in_blocks_are_those_of_one_comparison(monkeypatch):
     images = [Image.fromarray(image) for image in bursts(range(20), 3)]
-    whole = Fingerprints(fingerprints_of([thumbnail(image) for image in images])).components()
+    whole = prints(images).components()
     monkeypatch.setattr("registry.duplicates._BLOCK", 7)
-    again = Fingerprints(fingerprints_of([thumbnail(image) for image in images])).components()
+    again = prints(images).components()
     assert (whole == again).all()
     assert len(set(whole)) == 20
 

@@ -19,7 +19,7 @@ from registry.modalities import (
     Undecodable,
     Words,
 )
-from registry.modalities.image.fingerprints import fingerprints_of
+from registry.modalities.image.fingerprints import altered_fingerprints, fingerprints_of
 from registry.modalities.image.items import ImageItem, decoded_item, items_from_memory, settled_items
 from registry.modalities.image.preview import preview_of
 
@@ -71,6 +71,7 @@ class Image:
         activation_bytes=1000,
     )
     raw_size = 24
+    copies_apart = 0.05
     inputs = frozenset({"pixel_values"})
     classifier = "AutoModelForImageClassification"
     hub_task = "image-classification"
@@ -106,6 +107,10 @@ class Image:
     def fingerprints(self, items: Sequence[ImageItem]) -> Float[np.ndarray, "n d"]:
         """As `Modality.fingerprints`."""
         return fingerprints_of([item.thumbnail for item in items])
+
+    def altered(self, items: Sequence[ImageItem]) -> Float[np.ndarray, "n v d"]:
+        """As `Modality.altered`: cut at the edges."""
+        return altered_fingerprints([item.thumbnail for item in items])
 
     def remarks(self, items: Sequence[ImageItem]) -> tuple[str, ...]:
         """As `Modality.remarks`: none beside what was converted."""

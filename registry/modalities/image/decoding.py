@@ -23,7 +23,7 @@ from registry.forms import Record
 __all__ = ["MAX_PIXELS", "THUMBNAIL", "Decoded", "Depth", "Range", "Scale", "decode", "decoded", "looks_like"]
 
 MAX_PIXELS = 50_000_000
-THUMBNAIL = 16
+THUMBNAIL = 64
 
 _TIFF = TiffImagePlugin.TiffImageFile.format
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", _TIFF, WebPImagePlugin.WebPImageFile.format)

@@ -39,7 +39,7 @@ class ImageItem:
     data: bytes | None = field(default=None, compare=False, repr=False)
     pixels: UInt8[np.ndarray, "h w *c"] | None = field(default=None, compare=False, repr=False)
     thumbnail: bytes = field(default=b"", compare=False, repr=False)
-    """A 16 x 16 luma thumbnail, row by row; empty where none was taken."""
+    """A 64 x 64 luma thumbnail, row by row; empty where none was taken."""
     scale: Scale = field(default=Scale(), compare=False, repr=False)
     """What is black and white where the picture has more than 8 bits: its sample's, and empty otherwise."""
     kinds: tuple[str, ...] = field(default=(), compare=False, repr=False)
@@ -124,7 +124,7 @@ def items_from_memory(values: Any) -> tuple[ImageItem, ...]:  # noqa: ANN401 - a
 
 
 def thumbnail(image: Image.Image) -> bytes:
-    """The image's luma averaged into 16 x 16 cells, row by row."""
+    """The image's luma averaged into 64 x 64 cells, row by row."""
     return image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX).convert("L").tobytes()
 
 

@@ -27,6 +27,7 @@ class Text:
     text_is_item = True
     defaults = Defaults(cap=CAP, head_rate=3e-4, pretext="words that are hidden from it, or come next")
     raw_size = 1000
+    copies_apart = 0.02
     inputs = frozenset({"input_ids"})
     classifier = "AutoModelForSequenceClassification"
     hub_task = "text-classification"
@@ -59,6 +60,10 @@ class Text:
     def fingerprints(self, items: Sequence[TextItem]) -> Float[np.ndarray, "n d"]:
         """As `Modality.fingerprints`."""
         return fingerprints_of([item.text for item in items])
+
+    def altered(self, items: Sequence[TextItem]) -> Float[np.ndarray, "n v d"]:
+        """As `Modality.altered`: a text that is cut is another."""
+        return np.empty((len(items), 0, 0), np.float32)
 
     def remarks(self, items: Sequence[TextItem]) -> tuple[str, ...]:
         """As `Modality.remarks`: several languages, and letters that stand for others which were lost."""

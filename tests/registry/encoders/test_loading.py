@@ -340,6 +340,27 @@ def test_weights_that_are_no_floats_are_named(folder, dtype):
     assert "float32" in caught.value.remedy
 
 
+def test_where_all_weights_are_of_eight_bits_their_kind_is_what_is_wrong_and_not_their_shape(folder):
+    import safetensors.torch
+
+    path = folder / "model.safetensors"
+    tensors = {name: value.to(torch.float8_e4m3fn) for name, value in safetensors.torch.load_file(path).items()}
+    safetensors.torch.save_file(tensors, path, metadata={"format": "pt"})
+    with pytest.raises(BadWeights, match="is stored as F8_E4M3, not as floats"):
+        inspect(folder)
+
+
+def test_weights_of_64_bits_are_those_of_32(folder):
+    import safetensors.torch
+
+    before, path = load(folder), folder / "model.safetensors"
+    tensors = {name: value.double() for name, value in safetensors.torch.load_file(path).items()}
+    safetensors.torch.save_file(tensors, path, metadata={"format": "pt"})
+    after = load(folder)
+    for one, other in zip(before.parameters(), after.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
 def test_whole_numbers_that_are_no_weights_are_no_harm(folder):
     rewrite(folder, **{"resnet.embedder.embedder.normalization.num_batches_tracked": np.array(7)})
     assert inspect(folder).num_labels == 3

@@ -56,6 +56,7 @@ class Number:
     text_is_item = False
     defaults = Defaults(cap=24, augmentations=("jitter",))
     raw_size = 4
+    copies_apart = 0.02
     inputs = frozenset({"number_values"})
     classifier = "transferzoo_numbers.network.AutoModelForNumberClassification"
     hub_task = ""
@@ -113,6 +114,10 @@ class Number:
         """As `Modality.fingerprints`: a direction drawn by the rounded numbers."""
         rows = [_direction(item.values) for item in items]
         return np.array(rows, np.float32).reshape(len(rows), _WIDTH)
+
+    def altered(self, items: Sequence[Series]) -> np.ndarray:
+        """As `Modality.altered`: of no view."""
+        return np.empty((len(items), 0, _WIDTH), np.float32)
 
     def remarks(self, items: Sequence[Series]) -> tuple[str, ...]:
         """As `Modality.remarks`: none."""

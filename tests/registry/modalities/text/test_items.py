@@ -96,8 +96,7 @@ def test_what_is_no_text_in_memory_is_refused_with_its_row(values, why):
 
 
 def _are_near(one, other):
-    first, second = (Fingerprints(TEXT.fingerprints(TEXT.from_memory([text]))) for text in (one, other))
-    return bool(first.also_in(second)[0])
+    return bool(Fingerprints.of(TEXT.from_memory([one, other]), TEXT).repeated()[1])
 
 
 LONG = " ".join(
