@@ -274,7 +274,10 @@ def parts_of(case: Case, place: Path) -> Parts:
     for row, item in enumerate(test.items):
         content = item.open() if case.modality == "image" else item.text  # type: ignore[attr-defined]  # of its kind
         moved.append(content if case.half and row % 2 else case.move(content, case.level, chance))
-    return Parts(train, Sample.from_arrays(moved, list(test.labels), keep_duplicates=True, modality=case.modality))
+    other = Sample.from_arrays(
+        moved, list(test.labels), groups=test.groups, keep_duplicates=True, modality=case.modality
+    )
+    return Parts(train, other)
 
 
 def _held_out(pool: Sample, kind: str) -> np.ndarray:
@@ -300,8 +303,10 @@ def _chance(case: Case) -> np.random.Generator:
 
 def apart(parts: Parts, zoo: Zoo) -> dict[str, float]:
     """How far the parts lie from one another in the lens."""
-    lens = zoo.lens_features(parts.train).vectors, zoo.lens_features(parts.test).vectors
-    tested, far = shift.source_test(*lens), mmd(*lens, permutations=200)
+    train, test = parts.train, parts.test
+    lens = zoo.lens_features(train).vectors, zoo.lens_features(test).vectors
+    groups = None if train.groups is None and test.groups is None else (train.group_ids, test.group_ids)
+    tested, far = shift.source_test(*lens, groups), mmd(*lens, groups=groups, permutations=200)
     return {"p": tested.p_same, "auc": tested.auc, "mmd": far.statistic, "mmd same": far.details["null_high"]}
 
 
