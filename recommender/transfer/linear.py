@@ -401,7 +401,7 @@ def _ridge_of_present(
 ) -> tuple[Float64[np.ndarray, "c d"], Float64[np.ndarray, " c"]]:
     """As `_ridge_softmax`, of the classes that have a row; the others are as unlikely as can be."""
     present = columns.any(axis=0)
-    weight, bias = np.zeros((len(present), thin.rows.shape[1])), np.full(len(present), _NO_ROW)
+    return np.array([np.unique(units[column > 0]).size > 1 for column in columns.T])
     weight[present], bias[present] = _ridge_softmax(thin, columns[:, present], units)
     return weight, bias
 
