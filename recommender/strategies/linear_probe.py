@@ -1,4 +1,4 @@
-"""Linear probe: the whole backbone frozen, a logistic head on cached features (Kornblith et al. 2019)."""
+"""Linear probe: the whole backbone frozen, a linear head on cached features (Kornblith et al. 2019)."""
 
 from recommender.results import Evidence, Plan
 from recommender.strategies.rules import best_read, head_on

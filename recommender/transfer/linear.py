@@ -400,8 +400,8 @@ def _ridge_of_present(
     thin: Decomposition, columns: Float64[np.ndarray, "n c"], units: Int[np.ndarray, " n"]
 ) -> tuple[Float64[np.ndarray, "c d"], Float64[np.ndarray, " c"]]:
     """As `_ridge_softmax`, of the classes that have a row; the others are as unlikely as can be."""
-    present = columns.any(axis=0)
-    return np.array([np.unique(units[column > 0]).size > 1 for column in columns.T])
+    present = np.asarray(columns.any(axis=0))
+    weight, bias = np.zeros((columns.shape[1], thin.rows.shape[1])), np.full(columns.shape[1], _NO_ROW)
     weight[present], bias[present] = _ridge_softmax(thin, columns[:, present], units)
     return weight, bias
 

@@ -79,13 +79,11 @@ def main() -> None:
     data = sets_of(ground, asked.data, asked.shared)
     bench = Bench(data, asked.shared, asked.grown, asked.cache, ground, asked.teachers)
     strategy, rows = STRATEGY[asked.modality]
-    newest = max(cell.wave for cell in tables.design if cell.strategy == strategy)
-    wanted = {"strategy": strategy, "rows": rows, "wave": newest}
-    cells = [cell for cell in tables.design if all(getattr(cell, key) == value for key, value in wanted.items())]
+    done = tables.results
+    cells = [c for c in tables.design if (c.strategy, c.rows) == (strategy, rows) and c.cell in done]
+    cells = [c for c in cells if c.wave == max(cell.wave for cell in cells)]
     found: dict[int, list[tuple[str, dict[str, float]]]] = {most: [] for most in asked.rows}
     for cell in cells:
-        if cell.cell not in tables.results:
-            continue
         part, train, test = bench.part(cell), bench.train_features(cell), bench.test_features(cell)
         for most, so_far in found.items():
             if most <= len(part.train) and (row := compared(part, train, test, most)) is not None:
