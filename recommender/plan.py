@@ -347,8 +347,8 @@ def set_by_hand(
         raise NotOffered(
             planned.strategy,
             "it fits a head alone, which has no epochs, rate or batch size to set",
-            "Leave these settings out, or take a strategy that trains a net: --strategy lp-ft. Where the advice is not to "
-            "transfer, --anyway takes the best checkpoint all the same.",
+            "Leave these settings out, or take a strategy that trains a net: --strategy lp-ft. Where the advice is not "
+            "to transfer, --anyway takes the best checkpoint all the same.",
         )
     stages, changes = planned.stages, []
     if epochs is not None:
