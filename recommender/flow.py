@@ -54,7 +54,7 @@ from recommender.runs.folder import RunFolder, find_run, share_run
 from recommender.runs.job import DEFAULTS, Job, TuneOptions
 from recommender.runs.provider import ZooProvider
 from recommender.runs.tracking import mlflow_runs
-from recommender.shift import draw_unlabelled, drops, lower_expectation, source_test
+from recommender.shift import WORDS, contributions, draw_unlabelled, drops, lower_expectation, source_test
 from recommender.shortlist import (
     Shortlist,
     candidate_of,
@@ -112,6 +112,8 @@ ALIKE = 0.95
 """Share of the rows of two samples, with their targets, from which results on one are results on the other."""
 MOST_REASONS = 3
 """Checkpoints of which an error says why they are left out."""
+LEAST_PART = 0.0005
+"""Part of a fall, below which a reason does not name it."""
 NO_HISTORY = History(())
 WORTH_A_TRIAL = 10.0
 """Seconds that a tuning is thought to take, from which a trial that takes some too tells more than it costs."""
@@ -680,7 +682,7 @@ def _beside_test(
         except (TransferZooError, OSError, MemoryError):
             moved.append(row)
             continue
-        moved.append(_in_view_of(row, lower_expectation(row.expected, drops_by[name])))
+        moved.append(_in_view_of(row, drops_by[name]))
     rows = len(probed)
     raw = RawRows.of(probed.modality, (*probed.items, *test.items), progress)
     features = raw.features(np.arange(rows), raw_features_of(reference.model))
@@ -698,13 +700,16 @@ def _both(name: str, one: Sample, other: Sample, zoo: Zoo, progress: Progress) -
     return zoo.encode(name, one, progress=progress), zoo.encode(name, other, progress=progress)
 
 
-def _in_view_of(row: Ranked, expected: Expected) -> Ranked:
+def _in_view_of(row: Ranked, drops_by: Mapping[str, float]) -> Ranked:
     before, metric = row.expected, row.expected.metric
+    expected = lower_expectation(before, drops_by)
     reaches = [max(one.high - one.mean, one.mean - one.low) for one in (before, expected)]
+    parts = {WORDS[name]: part for name, part in contributions(drops_by).items() if part >= LEAST_PART}
+    told = "; ".join(f"{words} ({metric.difference(-part)})" for words, part in parts.items())
     why = (
         f"the test part is of another source: what its unlabelled rows tell moves the head's score by "
         f"{metric.difference(expected.mean - before.mean)} and its reach from {100 * reaches[0]:.1f} to "
-        f"{100 * reaches[1]:.1f} points"
+        f"{100 * reaches[1]:.1f} points{f': {told}' if told else ''}"
     )
     return replace(row, expected=expected, because=(*row.because, why))
 

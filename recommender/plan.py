@@ -704,10 +704,14 @@ def _head_gain(planned: Plan, setting: _Setting) -> Expected:
 
 
 def _read_score(planned: Plan, evidence: Evidence, probed: float) -> float:
-    """The probe's expected score, moved to the block that the plan reads."""
+    """The probe's expected score, less what folds say is lost by the block that the plan reads.
+
+    One that is better, which is not beyond chance or it would be `Transferability.read`, is credited with nothing.
+    """
     scored = evidence.ranked.transferability
     curve = {row.block: row.score for row in scored.blocks}
-    return float(np.clip(probed + curve[planned.read] - scored.read.score, evidence.ranked.expected.metric.lowest, 1))
+    lost = max(0.0, scored.read.score - curve[planned.read])
+    return float(np.clip(probed - lost, evidence.ranked.expected.metric.lowest, 1))
 
 
 def _unseen(evidence: Evidence, sample: Sample) -> int:

@@ -502,8 +502,8 @@ class Plan(Record):
     """What stays frozen, learning rates, schedule, and because.
 
     ``read`` names the block whose pooled features the head is put on. ``head`` says how the head starts:
-    ``logistic`` (a linear model fitted on cached features), ``fresh`` (one that says nothing yet), ``prototype`` (the
-    nearest class mean) or ``neighbors`` (a vote of the nearest training rows).
+    ``logistic`` (the mean of logistic regression and a ridge, on cached features), ``fresh`` (one that says nothing
+    yet), ``prototype`` (the nearest class mean) or ``neighbors`` (a vote of the nearest training rows).
     A plan without stages trains nothing but that head; the last two heads have no stages.
     """
 

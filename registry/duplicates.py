@@ -32,7 +32,11 @@ _FEW = 20
 """Rows below which their neighbors do not tell what is usual."""
 _LOOKED_AT = 0.6
 """How far a row's nearest neighbor lies at most for its altered views to be looked at."""
+_CANDIDATES = 256
+"""The nearest of a row's others, to which its altered views are held: all of them would take seven times as long."""
 _BLOCK = 1_024
+_VIEWED = 256
+"""Rows whose views are made at a time."""
 _MOST_LINKS = 50
 """Links of a row that are kept, the nearest."""
 _MOST = 0.1
@@ -49,6 +53,15 @@ class _Links:
     one: Int[np.ndarray, " p"]
     other: Int[np.ndarray, " p"]
     apart: Float[np.ndarray, " p"]
+
+
+@dataclass(frozen=True, eq=False)
+class _Neighborhood:
+    """Of each row the others that lie nearest, in no order, how far, and how far its k-th neighbor lies."""
+
+    others: Int[np.ndarray, "n c"]
+    apart: Float[np.ndarray, "n c"]
+    usual: Float[np.ndarray, " n"]
 
 
 def _no_views(rows: slice) -> Float[np.ndarray, "n v d"]:
@@ -133,23 +146,22 @@ class Fingerprints:
     @cached_property
     def _links(self) -> _Links:
         """All pairs that are alike, as they are or where one is altered."""
-        rows = len(self.vectors)
-        usual, nearest = self._neighborhood
+        rows, near = len(self.vectors), self._neighborhood
         found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-        for start in range(0, rows, _BLOCK):
-            block = slice(start, min(start + _BLOCK, rows))
-            near = self.vectors[block] @ self.vectors.T
-            if nearest[block].min(initial=1.0) < _LOOKED_AT:
-                views = self.views(block)
-                for view in range(views.shape[1] if len(views) else 0):
-                    np.maximum(near, views[:, view] @ self.vectors.T, out=near)
-            bars = np.maximum(_LEAST_APART, np.minimum(self.apart, _SHARE * np.minimum(usual[block, None], usual)))
-            apart = np.maximum(1 - near, 0) / bars
-            apart[np.arange(len(near)), np.arange(block.start, block.stop)] = np.inf
-            if rows > _MOST_LINKS:
-                apart[apart > np.partition(apart, _MOST_LINKS - 1, axis=1)[:, _MOST_LINKS - 1 : _MOST_LINKS]] = np.inf
-            one, other = np.nonzero(apart < 1)
-            found.append((one + block.start, other, apart[one, other]))
+        for start in range(0, rows, _VIEWED):
+            block = slice(start, min(start + _VIEWED, rows))
+            others, apart = near.others[block], near.apart[block]
+            looked_at = apart.min(axis=1, initial=1.0) < _LOOKED_AT
+            views = self.views(block) if looked_at.any() else _no_views(block)
+            for row in np.flatnonzero(looked_at) if views.size else ():
+                altered = (views[row] @ self.vectors[others[row]].T).max(axis=0, initial=-1.0)
+                apart[row] = np.minimum(apart[row], 1 - altered)
+            usual = np.minimum(near.usual[block, None], near.usual[others])
+            share = np.maximum(apart, 0) / np.maximum(_LEAST_APART, np.minimum(self.apart, _SHARE * usual))
+            if share.shape[1] > _MOST_LINKS:
+                share[share > np.partition(share, _MOST_LINKS - 1, axis=1)[:, _MOST_LINKS - 1 : _MOST_LINKS]] = np.inf
+            one, place = np.nonzero(share < 1)
+            found.append((one + start, others[one, place], share[one, place]))
         ones, others, aparts = (np.concatenate(part) for part in zip(*found, strict=True)) if found else (_NONE,) * 3
         later, earlier = np.maximum(ones, others).astype(np.int64), np.minimum(ones, others).astype(np.int64)
         order = np.lexsort((aparts, earlier, later))
@@ -158,18 +170,21 @@ class Fingerprints:
         return _Links(later[first], earlier[first], aparts[first].astype(np.float64))
 
     @cached_property
-    def _neighborhood(self) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-        """How far each row lies from its k-th neighbor, as far as can be told, and from its nearest."""
+    def _neighborhood(self) -> "_Neighborhood":
+        """The nearest of each row, and how far its k-th neighbor lies, as far as can be told."""
         rows = len(self.vectors)
-        usual, nearest = np.ones(rows, np.float32), np.ones(rows, np.float32)
-        k = max(_FEWEST_NEIGHBORS, int(np.ceil(_NEIGHBORS * rows)))
-        for start in range(0, rows, _BLOCK):
-            apart = 1 - self.vectors[start : start + _BLOCK] @ self.vectors.T
-            apart[np.arange(len(apart)), np.arange(start, start + len(apart))] = np.inf
-            nearest[start : start + _BLOCK] = apart.min(axis=1, initial=1.0)
+        most, k = min(_CANDIDATES, rows - 1), max(_FEWEST_NEIGHBORS, int(np.ceil(_NEIGHBORS * rows)))
+        others, aparts = np.empty((rows, max(0, most)), np.int64), np.empty((rows, max(0, most)), np.float32)
+        usual = np.ones(rows, np.float32)
+        for start in range(0, rows if most > 0 else 0, _BLOCK):
+            block = slice(start, min(start + _BLOCK, rows))
+            apart = 1 - self.vectors[block] @ self.vectors.T
+            apart[np.arange(len(apart)), np.arange(block.start, block.stop)] = np.inf
+            others[block] = np.argpartition(apart, most - 1, axis=1)[:, :most]
+            aparts[block] = np.take_along_axis(apart, others[block], axis=1)
             if rows >= _FEW:
-                usual[start : start + _BLOCK] = np.partition(apart, k - 1, axis=1)[:, k - 1]
-        return np.minimum(usual, 1), nearest
+                usual[block] = np.partition(apart, k - 1, axis=1)[:, k - 1]
+        return _Neighborhood(others, aparts, np.minimum(usual, 1))
 
 
 _NONE = np.empty(0)

@@ -1,4 +1,4 @@
-"""Linear probe: ridge with exact leave-one-out along a path of penalties, and logistic regression for finalists.
+"""Linear probe: ridge with exact leave-one-out along a path of penalties; a head is its mean with logistic regression.
 
 Classes compete in one softmax; each label of a multi-label target, and a regression target, has an output of its own.
 Leaving rows out of a ridge regression needs no refit: with H the hat matrix, the residuals of a left-out group g are
@@ -161,10 +161,13 @@ def fit_head(
     *,
     groups: Shaped[Array, " g"] | None = None,
 ) -> AffineHead:
-    """Multinomial logistic regression, its weight decay chosen by folds that follow the rows' content.
+    """The mean of multinomial logistic regression and a ridge, in logits: linear like both, and better than either.
 
-    Each of several labels has a logistic regression and a decay of its own; a quantity a ridge, whose penalty leaves
-    one row (or group) out. There ``classes`` says nothing. Values without a task are numbers of classes.
+    The regression's weight decay is chosen by folds that follow the rows' content, the ridge as in `fit_ridge`. What
+    the mean gains on test parts, of 40 to 600 rows of pictures and texts, stands in LOG.md. Where a row (or group) is
+    all that there is of a class, of which a ridge knows nothing with it left out, the regression stands alone. Each of
+    several labels has a logistic regression and a decay of its own; a quantity a ridge, whose penalty leaves one row
+    out. There ``classes`` says nothing. Values without a task are numbers of classes.
 
     Raises:
         NotFinite: a NaN or infinite value.
@@ -185,7 +188,11 @@ def fit_head(
     elif len(np.unique(codes)) < 2:
         raise SingleClass("a linear head")
     else:
-        weight, bias = _logistic(thin, np.eye(classes)[codes], units)
+        columns = np.eye(classes)[codes]
+        weight, bias = _logistic(thin, columns, units)
+        if _counted(columns, units)[columns.any(axis=0)].all():
+            of_ridge = _ridge_of_present(thin, columns, units)
+            weight, bias = (weight + of_ridge[0]) / 2, (bias + of_ridge[1]) / 2
     return AffineHead(weight, bias, thin.mean, thin.scale)
 
 
@@ -203,11 +210,9 @@ def fit_ridge(
         raise LengthMismatch("features and targets", len(thin.rows), len(codes))
     units = np.arange(len(codes)) if groups is None else group_numbers(groups, len(codes))
     if known.task is Task.CLASSIFICATION:
-        present, compact = np.unique(codes, return_inverse=True)
-        if len(present) < 2:
+        if len(np.unique(codes)) < 2:
             raise SingleClass("a linear head")
-        weight, bias = np.zeros((classes, thin.rows.shape[1])), np.full(classes, _NO_ROW)
-        weight[present], bias[present] = _ridge_softmax(thin, np.eye(len(present))[compact], units)
+        weight, bias = _ridge_of_present(thin, np.eye(classes)[codes], units)
     else:
         weight, bias = _ridge_columns(thin, codes.reshape(len(codes), -1).astype(np.float64), units, known.task)
     return AffineHead(weight, bias, thin.mean, thin.scale)
@@ -376,7 +381,7 @@ def _ridge_softmax(
     A class that one unit alone has is not counted: it is unknown where that unit is left out.
     """
     penalty, predicted = _best_on_path(thin, columns, units)
-    counted = np.array([len(np.unique(units[column > 0])) > 1 for column in columns.T])
+    counted = _counted(columns, units)
     likelihood = [
         _Link.TOGETHER.likelihood(_softmax(predicted * sharp), columns, 1e-12, counted)[0] for sharp in _SHARPNESS
     ]
@@ -384,6 +389,21 @@ def _ridge_softmax(
     weight = thin.right @ ((np.sqrt(thin.squares) / (thin.squares + penalty))[:, None] * thin.project(columns - mean))
     sharpness = _SHARPNESS[int(np.argmax(likelihood))]
     return np.asarray(weight.T * sharpness), np.asarray(mean * sharpness)
+
+
+def _counted(columns: Float64[np.ndarray, "n c"], units: Int[np.ndarray, " n"]) -> Bool[np.ndarray, " c"]:
+    """Which classes more than one unit has."""
+    return np.array([len(np.unique(units[column > 0])) > 1 for column in columns.T])
+
+
+def _ridge_of_present(
+    thin: Decomposition, columns: Float64[np.ndarray, "n c"], units: Int[np.ndarray, " n"]
+) -> tuple[Float64[np.ndarray, "c d"], Float64[np.ndarray, " c"]]:
+    """As `_ridge_softmax`, of the classes that have a row; the others are as unlikely as can be."""
+    present = np.asarray(columns.any(axis=0))
+    weight, bias = np.zeros((columns.shape[1], thin.rows.shape[1])), np.full(columns.shape[1], _NO_ROW)
+    weight[present], bias[present] = _ridge_softmax(thin, columns[:, present], units)
+    return weight, bias
 
 
 def _logistic(

@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from recommender.transfer.decomposition import decompose
-from recommender.transfer.linear import PENALTIES, fit_head, left_out, linear, out_of_fold
+from recommender.transfer.linear import PENALTIES, fit_head, fit_ridge, left_out, linear, out_of_fold
 
 
 def data(rows, columns, seed=0):
@@ -62,19 +62,19 @@ def test_every_fold_is_predicted_by_a_ridge_of_the_others():
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(90, 6), (45, 120)], ids=["n > d", "n < d"])
-def test_the_logistic_head_is_the_optimum_at_one_of_its_penalties(rows, columns):
+def test_the_head_is_the_mean_of_a_ridge_and_the_logistic_optimum_at_one_of_its_penalties(rows, columns):
     features, labels = data(rows, columns)
-    head = fit_head(features, labels, 3)
+    head, ridge = fit_head(features, labels, 3), fit_ridge(features, labels, 3)
     standard = (features - head.mean) / head.scale
-    gap = np.linalg.norm(head.weight)
-    decay = penalty_of(head, standard, labels)
+    weight, bias = 2 * head.weight - ridge.weight, 2 * head.bias - ridge.bias
+    decay = penalty_of(weight, bias, standard, labels)
     model = LogisticRegression(C=1 / (decay * rows), tol=1e-8, max_iter=5000).fit(standard, labels)
-    assert head.weight == pytest.approx(model.coef_, abs=2e-3 * max(gap, 1))
+    assert weight == pytest.approx(model.coef_, abs=2e-3 * max(np.linalg.norm(weight), 1))
 
 
-def penalty_of(head, standard, labels):
+def penalty_of(weight, bias, standard, labels):
     """At the optimum the gradient of the likelihood is the penalty times the weight."""
-    values = standard @ head.weight.T + head.bias
+    values = standard @ weight.T + bias
     report = np.exp(values - values.max(axis=1, keepdims=True))
     slope = (np.eye(3)[labels] - report / report.sum(axis=1, keepdims=True)).T @ standard / len(labels)
-    return float((slope * head.weight).sum() / np.square(head.weight).sum())
+    return float((slope * weight).sum() / np.square(weight).sum())

@@ -7,7 +7,7 @@ import pytest
 
 from recommender.flow import evaluate, recommend
 from recommender.results import Expected
-from recommender.shift import draw_unlabelled, drops, lower_expectation, source_test
+from recommender.shift import WEIGHTS, WORDS, contributions, draw_unlabelled, drops, lower_expectation, source_test
 from registry.cards import Metric
 from registry.sample import Sample
 from tests.recommender.planted import Reader, planted_sample, planted_zoo
@@ -59,6 +59,55 @@ def test_estimates_lower_and_widen_and_never_raise():
     assert blurred.mean < EXPECTED.mean, "a head that is surer of strange rows does not make up for what is far"
     same = lower_expectation(EXPECTED, dict.fromkeys(("threshold", "confidence", "far rows"), 0.0))
     assert (same.mean, same.low, same.high) == pytest.approx((0.8, 0.7, 0.9))
+
+
+def test_of_classes_the_expectation_moves_by_what_was_calibrated():
+    """Estimates without a weight move nothing, and still widen."""
+    calm = {"threshold": 0.0, "confidence": 0.0, "far rows": 0.0, **dict.fromkeys(WEIGHTS, 0.0)}
+    still = lower_expectation(EXPECTED, calm)
+    assert still.mean == pytest.approx(EXPECTED.mean)
+    assert still.high - still.low > EXPECTED.high - EXPECTED.low, "what no estimate sees may have moved"
+    far = lower_expectation(EXPECTED, {**calm, "far rows": 0.3})
+    assert far.mean == pytest.approx(EXPECTED.mean)
+    assert far.high - far.low > still.high - still.low
+    moved = lower_expectation(EXPECTED, {**calm, **dict.fromkeys(WEIGHTS, 0.1)})
+    assert moved.mean == pytest.approx(EXPECTED.mean - 0.1 * sum(WEIGHTS.values()))
+    risen = lower_expectation(EXPECTED, {**calm, **dict.fromkeys(WEIGHTS, -0.1)})
+    assert risen.mean == pytest.approx(EXPECTED.mean)
+
+
+@pytest.mark.parametrize("names", [tuple(WORDS), ("weighted folds", "far rows")])
+def test_what_each_estimate_adds_is_the_whole_move(names):
+    falls = dict.fromkeys(names, 0.1)
+    parts = contributions(falls)
+    assert EXPECTED.mean - lower_expectation(EXPECTED, falls).mean == pytest.approx(sum(parts.values()))
+    assert parts.keys() <= WORDS.keys()
+
+
+def test_rows_that_all_land_in_one_class_are_dearer_to_deal_however_sure_the_head_is():
+    sample = planted_sample(120, (1.0,))
+    folds, train = sample.folds(), separated(sample, 5)
+    falls = drops(train, cloud(80, 6, shift=-8.0), sample, folds)
+    assert falls.keys() <= WORDS.keys()
+    assert falls["transport"] > 0.2
+    assert falls["transport"] > falls["confidence"] + 0.1
+
+
+def test_other_shares_of_the_classes_are_no_fall():
+    """The same rows, nine in ten of one class: what sets the parts apart is how many there are of each."""
+    sample, other = planted_sample(200, (1.0,)), planted_sample(200, (1.0,), seed=1)
+    train, test = separated(sample, 5), separated(other, 7)
+    rare = np.flatnonzero(other.targets.values == 1)[10:]
+    falls = drops(train, np.delete(test, rare, axis=0), sample, sample.folds())
+    assert falls["transport"] < 0.1
+
+
+def test_neighbors_contradict_the_head_where_rows_have_moved():
+    sample = planted_sample(120, (1.0,))
+    folds, train = sample.folds(), separated(sample, 5)
+    strange = cloud(80, 6) + 1.25
+    far, near = (drops(train, test, sample, folds)["neighbors"] for test in (strange, separated(sample, 7)))
+    assert far > near
 
 
 def test_an_interval_that_ends_where_the_metric_does_is_not_taken_for_a_narrow_one():
@@ -136,7 +185,8 @@ def test_advice_on_a_shifted_test_part_lowers_and_widens_and_says_why(tmp_path):
     )
     assert after.mean <= before.mean
     assert after.high - after.low > before.high - before.low or after.high == 1
-    assert any("of another source" in reason for c in moved.choices for reason in c.because)
+    reasons = [reason for c in moved.choices for reason in c.because if "of another source" in reason]
+    assert reasons
 
 
 @pytest.mark.slow

@@ -16,7 +16,17 @@ def test_the_last_block_is_read_unless_an_earlier_one_is_better_beyond_chance(na
     strategy = strategies[name]
     assert strategy(evidence()).read == "block 04"
     assert strategy(evidence(**EARLY)).read == "block 02"
-    assert strategy(evidence(curve=(0.5, 0.61, 0.6), error=0.02)).read == "block 03"
+
+
+def test_of_blocks_alike_within_chance_a_training_reads_the_last_and_a_probe_the_best():
+    alike = evidence(curve=(0.5, 0.61, 0.6), error=0.02)
+    assert [strategies[name](alike).read for name in ("lp-ft", "prototype", "linear-probe")] == [
+        "block 03",
+        "block 03",
+        "block 02",
+    ]
+    assert "block 02 (61.0 %), the best in folds" in strategies["linear-probe"](alike).because[0]
+    assert strategies["linear-probe"](evidence(curve=(0.5, 0.6, 0.6), error=0.02)).read == "block 03"
 
 
 @pytest.mark.parametrize("name", ["linear-probe", "lp-ft"])
