@@ -29,7 +29,7 @@ from recommender.history import History
 from recommender.novelty import novel_rows
 from recommender.plan import AFRESH, MAY_WIN, chance_of_more, choose_affordable, choose_plan, plan_unprobed
 from recommender.prior import foresee
-from recommender.probe import CLOSING, MOST_ROWS, probe
+from recommender.probe import CLOSING, probe, rows_probed
 from recommender.race import UNRACED, Race, most_finalists, row_work
 from recommender.rank import place, rank
 from recommender.results import (
@@ -136,10 +136,10 @@ def recommend(  # noqa: PLR0913 - each says what is asked, or how it is worked o
 ) -> Recommendation:
     """Which checkpoint to start from and how much of it to freeze, beside what no transfer would score.
 
-    At most 800 rows are probed, and 400 more that a checkpoint which has seen the others has not. Where the deadline,
-    or Ctrl-C, ends the work, what there is by then is returned, with what was left undone; the same question again
-    goes on from the features that are kept. Writes nothing: ``zoo.keep(advice)`` does. Whoever ``workers`` are (see
-    `recommender.workers`), the advice is the same.
+    At most 800 rows are probed, or two of each class where these are more, and 400 more that a checkpoint which has
+    seen the others has not. Where the deadline, or Ctrl-C, ends the work, what there is by then is returned, with
+    what was left undone; the same question again goes on from the features that are kept. Writes nothing:
+    ``zoo.keep(advice)`` does. Whoever ``workers`` are (see `recommender.workers`), the advice is the same.
 
     Raises:
         NoCandidates: the constraints left nothing, or every probe failed.
@@ -147,7 +147,7 @@ def recommend(  # noqa: PLR0913 - each says what is asked, or how it is worked o
         ClusterError: the workers are a cluster that cannot do it.
     """
     until = deadline or Deadline()
-    screened = sample.subsample(MOST_ROWS, seed)
+    screened = sample.subsample(rows_probed(sample), seed)
     if not sample.is_constant:
         screened.folds(2, seed)  # refused before anything is measured
     features = zoo.lens_features(screened, progress=progress)
@@ -261,7 +261,7 @@ def evaluate(
         theirs, ours = (modalities[kind].words.many for kind in (card.modality, sample.modality))
         why = f"{card.name} reads {theirs}, and the sample holds {ours}"
         raise NoCandidates(why, f"`transferzoo zoo list --modality {sample.modality}` names those that can be taken.")
-    probed = sample.subsample(MOST_ROWS, seed)
+    probed = sample.subsample(rows_probed(sample), seed)
     candidate = candidate_of(card, probed, zoo.lens_features(probed, progress=progress), zoo, sample, seed)
     probed = _with_unseen(sample, probed, (candidate,), seed)
     judged = _judge(_Question(sample, zoo, history, Deadline(), seed, progress), probed, (candidate,), UNRACED)
@@ -289,7 +289,7 @@ def kept_choice(
     distance = None if known is None else known.through(zoo.lens(sample.modality).name)
     exposure = None
     if choice.exposure is not None:
-        probed = sample.subsample(MOST_ROWS, kept["settings"]["seed"])
+        probed = sample.subsample(rows_probed(sample), kept["settings"]["seed"])
         exposure = Exposures(sample, probed, zoo.lens_features(probed, progress=progress), zoo).of(card)
     return choice.of(Candidate(card, distance, exposure), kept["id"])
 
@@ -303,7 +303,7 @@ def no_transfer_model(sample: Sample, zoo: Zoo, *, seed: int = 0, progress: Prog
     """
     if sample.is_constant:
         raise SingleClass("a model") if sample.task is Task.CLASSIFICATION else NoVariation("targets")
-    probed = sample.subsample(MOST_ROWS, seed)
+    probed = sample.subsample(rows_probed(sample), seed)
     reference = baseline(probed, folds=probed.folds(seed=seed), seed=seed, progress=progress)
     return _beside_test(probed, (), reference, zoo, seed, progress, Deadline())[1]
 
@@ -353,7 +353,7 @@ def near(
     Raises:
         UnknownName: no such metric, or no lens for this modality.
     """
-    part = sample.subsample(MOST_ROWS, seed)
+    part = sample.subsample(rows_probed(sample), seed)
     features = zoo.lens_features(part, progress=progress)
     measure = partial(measure_domains, keep=most, metric=metric, family=family)
     nearest = measure(part, features, zoo, seed=seed, progress=progress)
