@@ -29,7 +29,7 @@ from recommender.history import History
 from recommender.novelty import novel_rows
 from recommender.plan import AFRESH, MAY_WIN, chance_of_more, choose_affordable, choose_plan, plan_unprobed
 from recommender.prior import foresee
-from recommender.probe import CLOSING, MOST_ROWS, probe
+from recommender.probe import CLOSING, probe, rows_probed
 from recommender.race import UNRACED, Race, most_finalists, row_work
 from recommender.rank import place, rank
 from recommender.results import (
@@ -54,7 +54,7 @@ from recommender.runs.folder import RunFolder, find_run, share_run
 from recommender.runs.job import DEFAULTS, Job, TuneOptions
 from recommender.runs.provider import ZooProvider
 from recommender.runs.tracking import mlflow_runs
-from recommender.shift import draw_unlabelled, drops, lower_expectation, source_test
+from recommender.shift import WORDS, contributions, draw_unlabelled, drops, lower_expectation, source_test
 from recommender.shortlist import (
     Shortlist,
     candidate_of,
@@ -112,6 +112,8 @@ ALIKE = 0.95
 """Share of the rows of two samples, with their targets, from which results on one are results on the other."""
 MOST_REASONS = 3
 """Checkpoints of which an error says why they are left out."""
+LEAST_PART = 0.0005
+"""Part of a fall, below which a reason does not name it."""
 NO_HISTORY = History(())
 WORTH_A_TRIAL = 10.0
 """Seconds that a tuning is thought to take, from which a trial that takes some too tells more than it costs."""
@@ -134,10 +136,10 @@ def recommend(  # noqa: PLR0913 - each says what is asked, or how it is worked o
 ) -> Recommendation:
     """Which checkpoint to start from and how much of it to freeze, beside what no transfer would score.
 
-    At most 800 rows are probed, and 400 more that a checkpoint which has seen the others has not. Where the deadline,
-    or Ctrl-C, ends the work, what there is by then is returned, with what was left undone; the same question again
-    goes on from the features that are kept. Writes nothing: ``zoo.keep(advice)`` does. Whoever ``workers`` are (see
-    `recommender.workers`), the advice is the same.
+    At most 800 rows are probed, or two of each class where these are more, and 400 more that a checkpoint which has
+    seen the others has not. Where the deadline, or Ctrl-C, ends the work, what there is by then is returned, with
+    what was left undone; the same question again goes on from the features that are kept. Writes nothing:
+    ``zoo.keep(advice)`` does. Whoever ``workers`` are (see `recommender.workers`), the advice is the same.
 
     Raises:
         NoCandidates: the constraints left nothing, or every probe failed.
@@ -145,7 +147,7 @@ def recommend(  # noqa: PLR0913 - each says what is asked, or how it is worked o
         ClusterError: the workers are a cluster that cannot do it.
     """
     until = deadline or Deadline()
-    screened = sample.subsample(MOST_ROWS, seed)
+    screened = sample.subsample(rows_probed(sample), seed)
     if not sample.is_constant:
         screened.folds(2, seed)  # refused before anything is measured
     features = zoo.lens_features(screened, progress=progress)
@@ -259,7 +261,7 @@ def evaluate(
         theirs, ours = (modalities[kind].words.many for kind in (card.modality, sample.modality))
         why = f"{card.name} reads {theirs}, and the sample holds {ours}"
         raise NoCandidates(why, f"`transferzoo zoo list --modality {sample.modality}` names those that can be taken.")
-    probed = sample.subsample(MOST_ROWS, seed)
+    probed = sample.subsample(rows_probed(sample), seed)
     candidate = candidate_of(card, probed, zoo.lens_features(probed, progress=progress), zoo, sample, seed)
     probed = _with_unseen(sample, probed, (candidate,), seed)
     judged = _judge(_Question(sample, zoo, history, Deadline(), seed, progress), probed, (candidate,), UNRACED)
@@ -287,7 +289,7 @@ def kept_choice(
     distance = None if known is None else known.through(zoo.lens(sample.modality).name)
     exposure = None
     if choice.exposure is not None:
-        probed = sample.subsample(MOST_ROWS, kept["settings"]["seed"])
+        probed = sample.subsample(rows_probed(sample), kept["settings"]["seed"])
         exposure = Exposures(sample, probed, zoo.lens_features(probed, progress=progress), zoo).of(card)
     return choice.of(Candidate(card, distance, exposure), kept["id"])
 
@@ -301,7 +303,7 @@ def no_transfer_model(sample: Sample, zoo: Zoo, *, seed: int = 0, progress: Prog
     """
     if sample.is_constant:
         raise SingleClass("a model") if sample.task is Task.CLASSIFICATION else NoVariation("targets")
-    probed = sample.subsample(MOST_ROWS, seed)
+    probed = sample.subsample(rows_probed(sample), seed)
     reference = baseline(probed, folds=probed.folds(seed=seed), seed=seed, progress=progress)
     return _beside_test(probed, (), reference, zoo, seed, progress, Deadline())[1]
 
@@ -351,7 +353,7 @@ def near(
     Raises:
         UnknownName: no such metric, or no lens for this modality.
     """
-    part = sample.subsample(MOST_ROWS, seed)
+    part = sample.subsample(rows_probed(sample), seed)
     features = zoo.lens_features(part, progress=progress)
     measure = partial(measure_domains, keep=most, metric=metric, family=family)
     nearest = measure(part, features, zoo, seed=seed, progress=progress)
@@ -680,7 +682,7 @@ def _beside_test(
         except (TransferZooError, OSError, MemoryError):
             moved.append(row)
             continue
-        moved.append(_in_view_of(row, lower_expectation(row.expected, drops_by[name])))
+        moved.append(_in_view_of(row, drops_by[name]))
     rows = len(probed)
     raw = RawRows.of(probed.modality, (*probed.items, *test.items), progress)
     features = raw.features(np.arange(rows), raw_features_of(reference.model))
@@ -698,13 +700,16 @@ def _both(name: str, one: Sample, other: Sample, zoo: Zoo, progress: Progress) -
     return zoo.encode(name, one, progress=progress), zoo.encode(name, other, progress=progress)
 
 
-def _in_view_of(row: Ranked, expected: Expected) -> Ranked:
+def _in_view_of(row: Ranked, drops_by: Mapping[str, float]) -> Ranked:
     before, metric = row.expected, row.expected.metric
+    expected = lower_expectation(before, drops_by)
     reaches = [max(one.high - one.mean, one.mean - one.low) for one in (before, expected)]
+    parts = {WORDS[name]: part for name, part in contributions(drops_by).items() if part >= LEAST_PART}
+    told = "; ".join(f"{words} ({metric.difference(-part)})" for words, part in parts.items())
     why = (
         f"the test part is of another source: what its unlabelled rows tell moves the head's score by "
         f"{metric.difference(expected.mean - before.mean)} and its reach from {100 * reaches[0]:.1f} to "
-        f"{100 * reaches[1]:.1f} points"
+        f"{100 * reaches[1]:.1f} points{f': {told}' if told else ''}"
     )
     return replace(row, expected=expected, because=(*row.because, why))
 

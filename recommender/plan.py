@@ -344,7 +344,12 @@ def set_by_hand(
     if epochs is rate is batch_size is None and not find_rate:
         return planned
     if not planned.stages:
-        raise NotOffered(planned.strategy, "it fits a head alone, which has no epochs, rate or batch size to set")
+        raise NotOffered(
+            planned.strategy,
+            "it fits a head alone, which has no epochs, rate or batch size to set",
+            "Leave these settings out, or take a strategy that trains a net: --strategy lp-ft. Where the advice is not "
+            "to transfer, --anyway takes the best checkpoint all the same.",
+        )
     stages, changes = planned.stages, []
     if epochs is not None:
         before = sum(stage.epochs for stage in stages[:-1])

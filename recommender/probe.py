@@ -41,9 +41,12 @@ from registry.sample import Sample
 from registry.targets import Positions, Targets
 from registry.zoo import Zoo
 
-__all__ = ["CLOSING", "MOST_ROWS", "probe", "transferability"]
+__all__ = ["CLOSING", "probe", "rows_probed", "transferability"]
 
-MOST_ROWS = 800
+_MOST_ROWS = 800
+"""Rows that are probed, where two of each class are no more."""
+_MOST_OF_CLASSES = 4_000
+"""Rows that are probed at most, of however many classes."""
 MOST_POSITIONS = 2000
 """Positions of rows, where each has several, on which scores of features are computed; the head is judged on all."""
 TIMED_ROWS = 16
@@ -52,6 +55,11 @@ TIMED_BATCHES = 4
 """Batches from which the seconds of a row are those of the batches, instead of tries on a few rows."""
 CLOSING = 0.15
 """Share of the time there is that ranking and planning are left."""
+
+
+def rows_probed(sample: Sample) -> int:
+    """How many rows of a sample are probed at most: 800, or two of each class where that is more."""
+    return max(_MOST_ROWS, min(2 * len(sample.classes), _MOST_OF_CLASSES))
 
 
 def probe(  # noqa: PLR0913 - each says what is probed, or how

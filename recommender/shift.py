@@ -46,7 +46,16 @@ from registry.metrics import Z, score, weighted_scores
 from registry.sample import Sample
 from registry.targets import stratum_of
 
-__all__ = ["MOST_UNLABELLED", "draw_unlabelled", "drops", "lower_expectation", "source_test"]
+__all__ = [
+    "MOST_UNLABELLED",
+    "WEIGHTS",
+    "WORDS",
+    "contributions",
+    "draw_unlabelled",
+    "drops",
+    "lower_expectation",
+    "source_test",
+]
 
 MOST_UNLABELLED = 800
 """Rows of the test part that are looked at."""
@@ -64,6 +73,15 @@ VOTERS = 5
 WEIGHTS: Mapping[str, float] = {"transport": 1.0, "neighbors": 0.5}
 """What an estimate that rises above 0 counts for in the fall that is expected of classes. Least squares, none below 0,
 over the planted and natural shifts of `tests/benchmarks/shift.py`; the four other estimates got nothing there."""
+WORDS: Mapping[str, str] = {
+    "threshold": "the head is rarely as sure",
+    "confidence": "it is less sure on average",
+    "weighted folds": "rows here that are like them are harder",
+    "far rows": "they lie as far as clusters that are harder",
+    "transport": "they fit the classes less well",
+    "neighbors": "head and nearest rows agree less",
+}
+"""What an estimate says of the test rows."""
 LEAST_DOUBT, DOUBT = 0.07, 0.25
 """Standard deviation of what that fall misses, and how much it grows with the estimates' own: fitted there too, for the
 least Winkler score."""
@@ -109,6 +127,14 @@ def drops(
     return falls if far is None else {**falls, "far rows": far}
 
 
+def contributions(drops_by: Mapping[str, float]) -> dict[str, float]:
+    """What each estimate adds to the fall that is expected; none is below 0."""
+    rises = {name: max(0.0, fall) for name, fall in drops_by.items()}
+    if rises.keys() >= WEIGHTS.keys():
+        return {name: weight * rises[name] for name, weight in WEIGHTS.items()}
+    return {name: rise / (len(rises) + 1) for name, rise in rises.items()}
+
+
 def lower_expectation(expected: Expected, drops_by: Mapping[str, float]) -> Expected:
     """What is to be expected of the test part: moved by the estimates (never up), widened by their spread.
 
@@ -116,11 +142,9 @@ def lower_expectation(expected: Expected, drops_by: Mapping[str, float]) -> Expe
     not seen the like of (blurred ones) is no better for it (LOG.md). Where those of `WEIGHTS` are missing, the mean of
     all stands, and that nothing changes, as the folds have it, is one of them.
     """
-    estimates = np.maximum(0.0, [0.0, *drops_by.values()])
-    fall, doubt = float(estimates.mean()), float(estimates.std(ddof=1)) if len(drops_by) else 0.0
-    if drops_by.keys() >= WEIGHTS.keys():
-        fall = sum(weight * max(0.0, drops_by[name]) for name, weight in WEIGHTS.items())
-        doubt = LEAST_DOUBT + DOUBT * doubt
+    spread = float(np.std(np.maximum(0.0, [0.0, *drops_by.values()]), ddof=1)) if len(drops_by) else 0.0
+    doubt = LEAST_DOUBT + DOUBT * spread if drops_by.keys() >= WEIGHTS.keys() else spread
+    fall = sum(contributions(drops_by).values())
     deviation = max(expected.high - expected.mean, expected.mean - expected.low) / Z  # one end may be the metric's own
     reach = Z * float(np.hypot(deviation, doubt))
     return Expected.around(expected.metric, max(expected.mean - fall, expected.metric.lowest), reach)

@@ -1375,9 +1375,9 @@ class NoCandidates(AdviceError):
 class NotOffered(AdviceError):
     """The strategy does not fit this case."""
 
-    def __init__(self, strategy: str, why: str) -> None:
+    def __init__(self, strategy: str, why: str, remedy: str = "Choose another strategy.") -> None:
         self.strategy, self.why = strategy, why
-        super().__init__(f"{strategy} is not offered here: {why}", "Choose another strategy.")
+        super().__init__(f"{strategy} is not offered here: {why}", remedy)
 
 
 class OtherSample(AdviceError):

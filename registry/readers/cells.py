@@ -30,6 +30,8 @@ _ABSENT = frozenset({"nan", "na", "n/a", "none", "null", "<na>", "#n/a"})
 _LIST = re.compile(r"\[.*\]|\{.*\}|\(.*,.*\)", re.DOTALL)
 """A list as it reads once it was written as text."""
 _COMMA = re.compile(r"[+-]?\d+,\d+")
+_UNIT = re.compile(r"[+-]?\d+(?:[.,]\d+)?\s*([^\s\d.,|]{1,6})")
+"""A number with what it is counted in behind it."""
 _SHOWN = 60
 
 
@@ -134,6 +136,12 @@ class TargetColumn:
             and (commas := [cell for cell in there if "," in cell])
         ):
             yield f"{min(commas)!r} is taken for a class: write quantities with a decimal point"
+        measured = [_UNIT.fullmatch(cell) for cell in there]
+        if task is None and len(there) > _CLASSES and all(measured) and len({one[1] for one in measured if one}) == 1:
+            yield (
+                f"{len(there)} different targets like {shortened(min(there))!r} are taken for names: "
+                "write a quantity without its unit"
+            )
         if self.absent and not self._only_numbers:
             yield (
                 f"{counted(sum(self.absent.values()), 'row')} whose target reads {', '.join(sorted(self.absent))}: "

@@ -170,8 +170,10 @@ def test_epochs_set_by_hand_are_those_of_all_stages():
 
 
 def test_a_plan_that_fits_a_head_alone_has_nothing_to_set():
-    with pytest.raises(NotOffered, match="no epochs, rate or batch size"):
+    with pytest.raises(NotOffered, match="no epochs, rate or batch size") as caught:
         set_by_hand(planned(0.05, "linear-probe").plan, 3, None, None)
+    assert "--anyway" in caught.value.remedy
+    assert "--strategy lp-ft" in caught.value.remedy
 
 
 def test_to_go_on_with_pretraining_is_advised_where_many_items_have_no_labels():

@@ -1,10 +1,12 @@
 """What a row takes is told by the batches of an encoding, and one that the machine was busy in tells nothing."""
 
+import numpy as np
 import pytest
 
 from recommender import probe
-from recommender.probe import TIMED_BATCHES, _Clock
+from recommender.probe import TIMED_BATCHES, _Clock, rows_probed
 from registry.progress import Event, Phase
+from registry.sample import Sample
 from tests.observers import Recorder
 
 
@@ -26,3 +28,21 @@ def test_neither_the_first_batch_nor_a_slow_one_moves_the_seconds_of_a_row(monke
 
 def test_few_batches_tell_nothing(monkeypatch):
     assert timed(monkeypatch, [1.0] * TIMED_BATCHES) is None
+
+
+def noise(classes: int, rows: int) -> Sample:
+    pixels = np.random.default_rng(0).integers(0, 256, (classes * rows, 6, 6), dtype=np.uint8)
+    return Sample.from_arrays(pixels, [f"class {row % classes}" for row in range(len(pixels))], name="noise")
+
+
+@pytest.mark.parametrize(("classes", "rows", "probed"), [(3, 400, 800), (410, 3, 820)])
+def test_of_very_many_classes_two_rows_each_are_probed_so_that_folds_hold_one_of_each_out(classes, rows, probed):
+    sample = noise(classes, rows)
+    drawn = sample.subsample(rows_probed(sample))
+    assert len(drawn) == probed
+    assert (drawn.folds(2) >= 0).all()
+
+
+def test_rows_of_classes_without_end_are_not_probed_without_end(monkeypatch):
+    monkeypatch.setattr(probe, "_MOST_OF_CLASSES", 810)
+    assert rows_probed(noise(410, 2)) == 810

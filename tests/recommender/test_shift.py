@@ -7,7 +7,7 @@ import pytest
 
 from recommender.flow import evaluate, recommend
 from recommender.results import Expected
-from recommender.shift import WEIGHTS, draw_unlabelled, drops, lower_expectation, source_test
+from recommender.shift import WEIGHTS, WORDS, contributions, draw_unlabelled, drops, lower_expectation, source_test
 from registry.cards import Metric
 from registry.sample import Sample
 from tests.recommender.planted import Reader, planted_sample, planted_zoo
@@ -76,10 +76,19 @@ def test_of_classes_the_expectation_moves_by_what_was_calibrated():
     assert risen.mean == pytest.approx(EXPECTED.mean)
 
 
+@pytest.mark.parametrize("names", [tuple(WORDS), ("weighted folds", "far rows")])
+def test_what_each_estimate_adds_is_the_whole_move(names):
+    falls = dict.fromkeys(names, 0.1)
+    parts = contributions(falls)
+    assert EXPECTED.mean - lower_expectation(EXPECTED, falls).mean == pytest.approx(sum(parts.values()))
+    assert parts.keys() <= WORDS.keys()
+
+
 def test_rows_that_all_land_in_one_class_are_dearer_to_deal_however_sure_the_head_is():
     sample = planted_sample(120, (1.0,))
     folds, train = sample.folds(), separated(sample, 5)
     falls = drops(train, cloud(80, 6, shift=-8.0), sample, folds)
+    assert falls.keys() <= WORDS.keys()
     assert falls["transport"] > 0.2
     assert falls["transport"] > falls["confidence"] + 0.1
 
@@ -176,7 +185,8 @@ def test_advice_on_a_shifted_test_part_lowers_and_widens_and_says_why(tmp_path):
     )
     assert after.mean <= before.mean
     assert after.high - after.low > before.high - before.low or after.high == 1
-    assert any("of another source" in reason for c in moved.choices for reason in c.because)
+    reasons = [reason for c in moved.choices for reason in c.because if "of another source" in reason]
+    assert reasons
 
 
 @pytest.mark.slow

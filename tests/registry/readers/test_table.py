@@ -133,6 +133,16 @@ def test_numbers_among_which_one_is_none_are_names_and_it_is_said_which(tmp_path
     assert read_labels(targets(tmp_path, "cat", "0.5", "dog")).notes == ()
 
 
+def test_numbers_with_their_unit_are_names_and_it_is_said(tmp_path):
+    result = read_labels(targets(tmp_path, *(f"{row / 4:.2f} mm" for row in range(30))))
+    assert result.task is Task.CLASSIFICATION
+    assert result.notes == (
+        "30 different targets like '0.00 mm' are taken for names: write a quantity without its unit",
+    )
+    assert read_labels(targets(tmp_path, *(f"{row}{'ab'[row % 2]}" for row in range(30)))).notes == ()
+    assert read_labels(targets(tmp_path, "5 mm", "7 mm", "5 mm")).notes == ()
+
+
 @pytest.mark.parametrize("sign", [",", ";", " / ", " ", "+"])
 def test_labels_that_seem_joined_by_another_sign_are_said(tmp_path, sign):
     result = read_labels(targets(tmp_path, "sand", "", f'"sand{sign}sea"', "sea"))
