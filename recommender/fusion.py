@@ -84,9 +84,6 @@ _FARTHEST = math.sqrt((1 + COVERED) / (1 - COVERED))
 """Deviations beyond which no distribution has more than half of what is not covered (Cantelli's inequality)."""
 FEWEST_FAMILIES = 9
 """Below which no quantile of what families were missed by is one that covers so many: Student's t is taken."""
-MUCH_LONGER = 2.0
-"""Times the epochs that are asked for, beyond which outcomes are of another training: how nets stand after twenty says
-little of how they stand after five, though the other way about it helps (LOG.md)."""
 MOST_FOLDS = 10
 """Parts that families are dealt into, to be left out one after the other."""
 _PAIRED = ("rows", "epochs", "domain")
@@ -359,8 +356,8 @@ class Fusion:
     def __init__(self, cases: Iterable[Case]) -> None:
         """Keep the cases; each kind is fitted when it is first asked for."""
         self.cases = tuple(case for case in cases if case.score is not None)
-        self._models: dict[tuple[Kind, str, int], _Model | None] = {}
-        self._pairs: dict[tuple[str, int], _Pairs | None] = {}
+        self._models: dict[tuple[Kind, str], _Model | None] = {}
+        self._pairs: dict[str, _Pairs | None] = {}
 
     @classmethod
     def of(cls, outcomes: Iterable[Outcome], *, without: str | None = None) -> "Fusion":
@@ -369,7 +366,7 @@ class Fusion:
 
     def expect(self, case: Case) -> Fused | None:
         """What to expect of a case; None where too little is known of its kind anywhere."""
-        model = self._model(case)
+        model = self._model(case.kind, case.modality)
         return None if model is None else model.expect(case)
 
     def head(self, case: Case) -> float | None:
@@ -385,13 +382,12 @@ class Fusion:
         """
         if case.kind is not Kind.TRAINING:
             return None
-        known = self._like(case)
-        key = case.modality, len(known)
-        if key not in self._pairs:
+        if case.modality not in self._pairs:
+            known = [one for one in self.cases if one.kind is Kind.TRAINING and one.modality == case.modality]
             heads = [self.head(one) if one.head is None else one.head for one in known]
             paired = [replace(one, head=head) for one, head in zip(known, heads, strict=True) if head is not None]
-            self._pairs[key] = _Pairs.fit(paired) if _enough(paired) else None
-        pairs, head = self._pairs[key], self.head(case)
+            self._pairs[case.modality] = _Pairs.fit(paired) if _enough(paired) else None
+        pairs, head = self._pairs[case.modality], self.head(case)
         return None if pairs is None or head is None else pairs.expect(case, head)
 
     def measured(self, strategy: str, body: str, modality: str) -> bool:
@@ -402,20 +398,11 @@ class Fusion:
     def _bodies(self) -> frozenset[tuple[str, str, str]]:
         return frozenset((case.strategy, case.body, case.modality) for case in self.cases)
 
-    def _like(self, case: Case) -> list[Case]:
-        """Cases of the same kind and modality; where they are enough, those that were not trained for much longer."""
-        own = [one for one in self.cases if one.kind is case.kind and one.modality == case.modality]
-        if case.kind is not Kind.TRAINING or "epochs" not in case.features:
-            return own
-        most = case.features["epochs"] + math.log(MUCH_LONGER) + _NONE
-        shorter = [one for one in own if one.features.get("epochs", 0.0) <= most]
-        return shorter if _enough(shorter) else own
-
-    def _model(self, case: Case) -> "_Model | None":
-        own, kind = self._like(case), case.kind
-        key = kind, case.modality, len(own)
+    def _model(self, kind: Kind, modality: str) -> "_Model | None":
+        key = kind, modality
         if key not in self._models:
-            known = [one for one in self.cases if one.kind is kind]
+            known = [case for case in self.cases if case.kind is kind]
+            own = [case for case in known if case.modality == modality]
             if _enough(own):
                 self._models[key] = _Model.fit(own, FEATURES[kind])
             elif _enough(known) and kind is not Kind.SCRATCH:

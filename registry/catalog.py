@@ -299,17 +299,7 @@ def _read_outcomes(path: Path) -> list[Outcome]:
         raise BadCard(path, "(all)", str(cause)) from cause
     except csv.Error as cause:
         raise BadCard(path, "(all)", f"no CSV: {cause}") from cause
-    return [_read_outcome(path, number, row) for number, row in enumerate(_named(rows), start=2)]
-
-
-def _named(rows: Iterable[dict[str | Any, str | Any]]) -> Iterator[dict[str | Any, str | Any]]:
-    """The rows, of which those of weights that an earlier row names may leave the checkpoint's name out."""
-    names: dict[str, str] = {}
-    for row in rows:
-        name, weights = row.get("checkpoint"), row.get("weights")
-        if weights and name:
-            names[weights] = name
-        yield {**row, "checkpoint": name or names.get(weights or "", "")}
+    return [_read_outcome(path, number, row) for number, row in enumerate(rows, start=2)]
 
 
 def _read_outcome(path: Path, number: int, row: Mapping[str | None, str | None]) -> Outcome:

@@ -182,13 +182,12 @@ def _row(  # noqa: PLR0917 - a row has as many parts
 
 
 def _once(rows: Iterable[Row]) -> Iterator[Row]:
-    """The rows, in which what is the same for weights, a sample, a draw, a pair or its rows stands in the first alone."""
+    """The rows, in which what is the same for a sample, a draw of it, a pair or its rows stands in the first alone."""
     stated: set[tuple[object, ...]] = set()
     for row in rows:
         empty: set[str] = set()
         of_pair, bare = ("sample_name", "weights"), row["strategy"] == "scratch"
         for columns, of in (
-            *([(("checkpoint",), ("weights",))] if row["weights"] else []),
             (_OF_SAMPLE, ("sample_name",)),
             (_OF_DRAW, ("sample_name", "draw", "rows_train")),
             (_OF_PAIR, (*of_pair, *(["strategy"] if bare else []))),
@@ -245,8 +244,6 @@ def _rows_at(path: Path) -> list[Row]:
     """The rows of a table, its shares as short as they are written now."""
     with path.open(newline="") as file:
         rows = [{**dict.fromkeys(COLUMNS, ""), **row} for row in csv.DictReader(file)]
-    names = {row["weights"]: row["checkpoint"] for row in reversed(rows) if row["checkpoint"]}
-    rows = [{**row, "checkpoint": row["checkpoint"] or names.get(row["weights"], "")} for row in rows]
     return [{name: _short(float(of)) if of and name in _SHARES else of for name, of in row.items()} for row in rows]
 
 
