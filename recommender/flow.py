@@ -705,11 +705,11 @@ def _in_view_of(row: Ranked, drops_by: Mapping[str, float]) -> Ranked:
     expected = lower_expectation(before, drops_by)
     reaches = [max(one.high - one.mean, one.mean - one.low) for one in (before, expected)]
     parts = {WORDS[name]: part for name, part in contributions(drops_by).items() if part >= LEAST_PART}
-    told = "; ".join(f"{words} ({metric.difference(-part)})" for words, part in parts.items())
+    named = "; ".join(f"{words} ({metric.difference(-part)})" for words, part in parts.items())
     why = (
         f"the test part is of another source: what its unlabelled rows tell moves the head's score by "
         f"{metric.difference(expected.mean - before.mean)} and its reach from {100 * reaches[0]:.1f} to "
-        f"{100 * reaches[1]:.1f} points{f': {told}' if told else ''}"
+        f"{100 * reaches[1]:.1f} points{f': {named}' if named else ''}"
     )
     return replace(row, expected=expected, because=(*row.because, why))
 
