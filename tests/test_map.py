@@ -115,6 +115,7 @@ def imported(path: Path, own: Path) -> Iterator[str]:
                 yield from (f"{of}.{name.name}" for name in node.names)
 
 
+@pytest.mark.slow
 def test_every_name_that_tests_benchmarks_and_recipes_import_exists() -> None:
     files = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "catalog" / "recipes").glob("*.py")]
     names = {(path.relative_to(ROOT).as_posix(), name) for path in files for name in imported(path, path.parent)}

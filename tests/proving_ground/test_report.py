@@ -168,6 +168,7 @@ def test_empty_tables_say_so():
     assert "Nothing to rank yet" in report_in_words(report([], {}, {}))
 
 
+@pytest.mark.slow
 def test_trainings_of_other_rows_epochs_and_draws_are_judged_apart():
     true = world()
     design, results, _ = lines_of(true, {})

@@ -79,6 +79,7 @@ def test_who_has_seen_some_rows_is_judged_on_the_others(zoo, sample):
     assert any("80 rows that it has not seen" in reason for reason in marked.because)
 
 
+@pytest.mark.slow
 def test_unseen_rows_outside_the_probed_ones_are_taken_in_to_judge_it(zoo):
     sample = planted_sample(1200, (1.0, 0.7), shade=128)
     exposed_to(zoo, sample, 1100)
@@ -119,6 +120,7 @@ def test_what_was_realized_on_unseen_rows_may_stand_first_again(zoo, sample):
     assert recommend(sample, zoo).best.checkpoint.name == "remembers"
 
 
+@pytest.mark.slow
 def test_a_flattered_result_teaches_nothing(zoo, sample):
     exposed_to(zoo, sample, ROWS)
     before = of(recommend(sample, zoo), "remembers")

@@ -27,6 +27,7 @@ def with_test(train: Sample, test: Sample) -> Sample:
     return replace(train, test=replace(test, classes=train.classes))
 
 
+@pytest.mark.slow
 def test_parts_of_one_source_are_rarely_called_two():
     called = [source_test(cloud(60, seed), cloud(40, 1000 + seed)).detected for seed in range(40)]
     assert sum(called) <= 6
@@ -198,6 +199,7 @@ def test_a_choice_that_the_user_names_is_expected_alike(tmp_path):
     assert named.expected == advised.expected
 
 
+@pytest.mark.slow
 def test_folds_say_nothing_of_a_test_part_that_no_row_here_is_like():
     train = cloud(200, 0)
     labels = ["up" if value > 0 else "down" for value in train[:, 0]]

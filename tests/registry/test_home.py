@@ -228,6 +228,7 @@ def test_a_new_home_on_a_full_disk_is_named_as_such(small_disk, catalog):
         Zoo.open(disk / "home", catalog=catalog)
 
 
+@pytest.mark.slow
 def test_features_and_index_that_find_no_room_are_told_and_leave_nothing(small_disk, catalog):
     disk = small_disk(3000)
     zoo = filled(disk / "home", catalog)

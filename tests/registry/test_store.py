@@ -485,6 +485,7 @@ def _register(path, number):
         opened.keep(Advice())
 
 
+@pytest.mark.slow
 def test_concurrent_registration_is_idempotent_from_an_empty_home_on(place):
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=_register, args=(place, number)) for number in range(3)]

@@ -162,6 +162,7 @@ def test_a_job_that_is_cancelled_while_it_waits_never_begins(zoo: Zoo, detached:
     assert not (zoo.home.root / "diary").exists()
 
 
+@pytest.mark.slow
 def test_a_killed_job_is_begun_again_by_the_worker_of_its_lane(zoo: Zoo, detached: Detached) -> None:
     job = queue_job(zoo, "fatal-once")
     worker(zoo).join(60)

@@ -101,6 +101,7 @@ def test_a_run_becomes_a_checkpoint_with_all_that_is_known_of_it(zoo, tune):
     assert (card.measured["held_out_rows"], card.measured["rows"], card.measured["run"]) == (12, 30, "run")
 
 
+@pytest.mark.slow
 def test_its_domain_is_the_sample_with_a_sketch_and_is_found_again(zoo, tune, tmp_path):
     promote(scored(tune(), best_epoch=1.0), "colors-net", zoo)
     sample, domain = Sample.from_folder(tmp_path / "colors"), zoo.domain("colors")
