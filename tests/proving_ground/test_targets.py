@@ -58,3 +58,13 @@ def test_both_halves_have_every_class_alike(data):
 def test_the_digest_names_the_rows(data):
     assert part_of(data, "set", 90, 0).digest != part_of(data, "set", 60, 0).digest
     assert part_of(data, "set", 90, 0).digest != part_of(data, "set", 90, 1).digest
+
+
+def test_copies_that_were_left_out_when_rows_were_drawn_are_left_out_still(data, monkeypatch):
+    gone = part_of(data, "set", 90, 0).train.items[0].digest
+    record = {(1, "set"): frozenset({gone[:16]}), (2, "set"): frozenset[str]()}
+    monkeypatch.setattr(targets, "_left_out", lambda ground: record)
+    ample = Ground("image", {"set": "family"}, probe_rows=200, test_rows=30)
+    held = [{item.digest for item in part_of(data, "set", 200, seed, ample).train.items} for seed in (1, 2)]
+    assert [len(rows) for rows in held] == [149, 150]
+    assert [gone in rows for rows in held] == [False, True]

@@ -1,7 +1,8 @@
 """The targets: image sets and text sets, their families, and the rows that every cell trains and is judged on.
 
 Rows are chosen by their content and a seed, here and not by the product, so that no later change of the product moves
-them; `Part.digest` tells whether they still are what earlier cells saw.
+them; which copies were left out then, a table says (``left_out.csv``). `Part.digest` tells whether they still are what
+earlier cells saw.
 """
 
 import hashlib
@@ -9,13 +10,14 @@ import subprocess
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Int
 
 from registry.sample import Sample
+from tests.benchmarks.proving_ground.cells import HERE, read_rows
 
 __all__ = ["FAMILIES", "GROUNDS", "IMAGES", "TEXTS", "Ground", "Part", "part_of", "sets_of", "unpacked"]
 
@@ -63,6 +65,10 @@ _TEXT_SETS = {
     "tweet_offensive": "social media",
     "tweet_stance": "social media",
 }
+
+
+_DIGITS = 16
+"""Of a row's digest that a record has."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +136,7 @@ def unpacked(data: Path, shared: Path) -> Path:
 
 @lru_cache(maxsize=16)
 def _pools(data: Path, target: str, seed: int, ground: Ground) -> tuple[Sample, Sample]:
-    read = Sample.from_folder(data / target)
+    read = _as_drawn(data, target, seed, ground)
     if read.test is None:
         raise ValueError(f"{data / target} has no test part")
     pool = replace(read, test=None)
@@ -143,6 +149,42 @@ def _pools(data: Path, target: str, seed: int, ground: Ground) -> tuple[Sample, 
     )
     held = np.concatenate([added, len(pool) + kept])
     return pool.take(train), everything.take(_by_content(everything, held))
+
+
+def _as_drawn(data: Path, target: str, seed: int, ground: Ground) -> Sample:
+    """The set with the rows that it had when it was drawn from, whatever near duplicates are thought to be since.
+
+    Groups are what is thought now; a row that is left out now is one of its own.
+    """
+    now = Sample.from_folder(data / target)
+    if (seed, target) not in (left_out := _left_out(ground)):
+        return now
+    every = Sample.from_folder(data / target, keep_duplicates=True)
+    gone = left_out[seed, target]
+    read = every.take(np.array([item.digest[:_DIGITS] not in gone for item in every.items]))
+    if now.groups is None:
+        return read
+    groups = {item.digest: group for item, group in zip(now.items, now.groups, strict=True)}
+    return replace(read, groups=tuple(groups.get(item.digest, item.digest) for item in read.items))
+
+
+@cache
+def _left_out(ground: Ground) -> Mapping[tuple[int, str], frozenset[str]]:
+    """By draw and target the training rows that were left out as copies; nothing of draws that have no such record."""
+    rows = read_rows(HERE / ground.modality / "left_out.csv", _LeftOut)
+    return {
+        of: frozenset(row.digest for row in rows if (row.seed, row.target) == of)
+        for of in {(row.seed, row.target) for row in rows}
+    }
+
+
+@dataclass(frozen=True)
+class _LeftOut:
+    """A line of such a record: a training row, or none, where none was left out."""
+
+    seed: int
+    target: str
+    digest: str
 
 
 def _in_proportion(sample: Sample, most: int, seed: int) -> Int[np.ndarray, " r"]:
