@@ -32,8 +32,10 @@ _BY_CHANCE = 0.05
 """Rows that may be expected within the bar of a row by chance.
 
 Of 3,000 digits (MNIST) it takes none of the training rows for copies of a test row, where a quarter of the way takes
-169, and of 3,000 pictures of clothes (Fashion-MNIST) six for 261."""
+169, and of Fashion-MNIST's 3,000 six for 261."""
 _NEARER = 3
+_LEAST_K = 15
+"""Least k of which neighbors tell in how many dimensions rows vary."""
 _TINY = 1e-6
 _NEIGHBORS = 0.05
 _FEWEST_NEIGHBORS = 5
@@ -192,8 +194,8 @@ class Fingerprints:
             others[block] = np.argpartition(apart, most - 1, axis=1)[:, :most]
             aparts[block] = np.take_along_axis(apart, others[block], axis=1)
             if rows >= _FEW:
-                near, far = (np.partition(apart, of - 1, axis=1)[:, of - 1] for of in (max(2, k // _NEARER), k))
-                bar[block] = far * np.minimum(_SHARE, _chance_share(near, far, k))
+                near, far = (np.partition(apart, of - 1, axis=1)[:, of - 1] for of in (max(1, k // _NEARER), k))
+                bar[block] = far * (np.minimum(_SHARE, _chance_share(near, far, k)) if k >= _LEAST_K else _SHARE)
         return _Neighborhood(others, aparts, np.minimum(bar, _SHARE))
 
 
@@ -204,7 +206,7 @@ def _chance_share(near: Float[np.ndarray, " n"], far: Float[np.ndarray, " n"], k
     estimation of intrinsic dimension", 2004), which the neighbors at ``near``, the k / `_NEARER`-th, and ``far`` tell.
     """
     farther = np.log(np.maximum(far, _TINY) / np.maximum(near, _TINY))
-    power = np.log(k / max(2, k // _NEARER)) / np.maximum(farther, _TINY)
+    power = np.log(k / (k // _NEARER)) / np.maximum(farther, _TINY)
     return np.asarray((_BY_CHANCE / k) ** (1 / power), np.float32)
 
 

@@ -158,9 +158,9 @@ def test_shots_of_a_burst_are_alike_where_rows_usually_are_not():
     assert len(set(components)) == 10
 
 
-def test_rows_that_vary_in_two_ways_alone_are_not_alike_for_lying_close():
-    angles = np.random.default_rng(0).uniform(0, 2 * np.pi, size=(200, 2))
-    rows = np.stack([f(angles[:, way]) for way in (0, 1) for f in (np.cos, np.sin)], axis=1) / np.sqrt(2)
+def test_rows_that_vary_in_three_ways_alone_are_not_alike_for_lying_close():
+    angles = np.random.default_rng(0).uniform(0, 2 * np.pi, size=(400, 3))
+    rows = np.stack([f(angles[:, way]) for way in range(3) for f in (np.cos, np.sin)], axis=1) / np.sqrt(3)
     assert Fingerprints(rows.astype(np.float32), apart=0.12).repeated().mean() < 0.1
     copied = np.concatenate([rows, rows[:20] + 1e-4]).astype(np.float32)
-    assert Fingerprints(copied / np.linalg.norm(copied, axis=1, keepdims=True), apart=0.12).repeated()[200:].all()
+    assert Fingerprints(copied / np.linalg.norm(copied, axis=1, keepdims=True), apart=0.12).repeated()[400:].all()
