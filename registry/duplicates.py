@@ -34,6 +34,7 @@ _BY_CHANCE = 0.05
 Of 3,000 digits (MNIST) it takes none of the training rows for copies of a test row, where a quarter of the way takes
 169, and of Fashion-MNIST's 3,000 six for 261."""
 _NEARER = 3
+"""By what a nearer neighbor's k is smaller, beside which the k-th tells the dimension."""
 _LEAST_K = 15
 """Least k of which neighbors tell in how many dimensions rows vary."""
 _TINY = 1e-6
@@ -158,7 +159,7 @@ class Fingerprints:
     def _links(self) -> _Links:
         """All pairs that are alike, as they are or where one is altered."""
         rows, near = len(self.vectors), self._neighborhood
-        found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        pairs: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         for start in range(0, rows, _VIEWED):
             block = slice(start, min(start + _VIEWED, rows))
             others, apart = near.others[block], near.apart[block]
@@ -172,8 +173,8 @@ class Fingerprints:
             if share.shape[1] > _MOST_LINKS:
                 share[share > np.partition(share, _MOST_LINKS - 1, axis=1)[:, _MOST_LINKS - 1 : _MOST_LINKS]] = np.inf
             one, place = np.nonzero(share < 1)
-            found.append((one + start, others[one, place], share[one, place]))
-        ones, others, aparts = (np.concatenate(part) for part in zip(*found, strict=True)) if found else (_NONE,) * 3
+            pairs.append((one + start, others[one, place], share[one, place]))
+        ones, others, aparts = (np.concatenate(part) for part in zip(*pairs, strict=True)) if pairs else (_NONE,) * 3
         later, earlier = np.maximum(ones, others).astype(np.int64), np.minimum(ones, others).astype(np.int64)
         order = np.lexsort((aparts, earlier, later))
         later, earlier, aparts = later[order], earlier[order], aparts[order]
@@ -181,7 +182,7 @@ class Fingerprints:
         return _Links(later[first], earlier[first], aparts[first].astype(np.float64))
 
     @cached_property
-    def _neighborhood(self) -> "_Neighborhood":
+    def _neighborhood(self) -> _Neighborhood:
         """The nearest of each row, and the bar that its k-th neighbor sets, as far as can be told."""
         rows = len(self.vectors)
         most, k = min(_CANDIDATES, rows - 1), max(_FEWEST_NEIGHBORS, int(np.ceil(_NEIGHBORS * rows)))
@@ -194,7 +195,8 @@ class Fingerprints:
             others[block] = np.argpartition(apart, most - 1, axis=1)[:, :most]
             aparts[block] = np.take_along_axis(apart, others[block], axis=1)
             if rows >= _FEW:
-                near, far = (np.partition(apart, of - 1, axis=1)[:, of - 1] for of in (max(1, k // _NEARER), k))
+                places = [max(1, k // _NEARER) - 1, k - 1]
+                near, far = np.partition(apart, places, axis=1)[:, places].T
                 bar[block] = far * (np.minimum(_SHARE, _chance_share(near, far, k)) if k >= _LEAST_K else _SHARE)
         return _Neighborhood(others, aparts, np.minimum(bar, _SHARE))
 

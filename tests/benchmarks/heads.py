@@ -73,41 +73,41 @@ def main() -> None:
     parser.add_argument("--grown", type=Path, default=Path(".cache/grow"))
     parser.add_argument("--teachers", type=Path, default=Path(".cache/teachers"))
     parser.add_argument("--cache", type=Path, default=Path(".cache/proving"))
-    asked = parser.parse_args()
+    requested = parser.parse_args()
     torch.set_num_threads(1)
-    ground, tables = GROUNDS[asked.modality], Tables(HERE / asked.modality)
-    data = sets_of(ground, asked.data, asked.shared)
-    bench = Bench(data, asked.shared, asked.grown, asked.cache, ground, asked.teachers)
-    strategy, rows = STRATEGY[asked.modality]
+    ground, tables = GROUNDS[requested.modality], Tables(HERE / requested.modality)
+    data = sets_of(ground, requested.data, requested.shared)
+    bench = Bench(data, requested.shared, requested.grown, requested.cache, ground, requested.teachers)
+    strategy, rows = STRATEGY[requested.modality]
     done = tables.results
     cells = [c for c in tables.design if (c.strategy, c.rows) == (strategy, rows) and c.cell in done]
     cells = [c for c in cells if c.wave == max(cell.wave for cell in cells)]
-    found: dict[int, list[tuple[str, dict[str, float]]]] = {most: [] for most in asked.rows}
+    compared_at: dict[int, list[tuple[str, dict[str, float]]]] = {most: [] for most in requested.rows}
     for cell in cells:
         part, train, test = bench.part(cell), bench.train_features(cell), bench.test_features(cell)
-        for most, so_far in found.items():
+        for most, so_far in compared_at.items():
             if most <= len(part.train) and (row := compared(part, train, test, most)) is not None:
                 so_far.append((cell.target, row))
     print("| rows | pairs, sets | logistic | a ridge | the mean | the mean on the best block | blocks differ |")
     print("|---|---|---|---|---|---|---|")
-    for most, so_far in found.items():
+    for most, so_far in compared_at.items():
         if so_far:
             print(f"| {most} | {_line(so_far)} |", flush=True)
 
 
-def _line(found: list[tuple[str, dict[str, float]]]) -> str:
+def _line(rows: list[tuple[str, dict[str, float]]]) -> str:
     """Means over the sets, gains with their standard errors over them."""
-    sets = sorted({target for target, _ in found})
+    sets = sorted({target for target, _ in rows})
     table = {
-        name: np.array([np.mean([row[name] for target, row in found if target == one]) for one in sets])
-        for name in found[0][1]
+        name: np.array([np.mean([row[name] for target, row in rows if target == one]) for one in sets])
+        for name in rows[0][1]
     }
     gains = [
         f"{table[name].mean():+.4f} ± {table[name].std(ddof=1) / np.sqrt(len(sets)):.4f}"
         for name in ("ridge", "mean", "mean, best block")
     ]
     differ = table["blocks differ"].mean()
-    return " | ".join([f"{len(found)}, {len(sets)}", f"{table['logistic'].mean():.3f}", *gains, f"{differ:.2f}"])
+    return " | ".join([f"{len(rows)}, {len(sets)}", f"{table['logistic'].mean():.3f}", *gains, f"{differ:.2f}"])
 
 
 if __name__ == "__main__":

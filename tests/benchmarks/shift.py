@@ -479,10 +479,10 @@ Rule = tuple[np.ndarray, np.ndarray]
 
 def mean_rule(cells: Cells, names: Sequence[str] = TODAY[:4]) -> Rule:
     """The mean of estimates and a zero, and their spread."""
-    given = np.isfinite(np.column_stack([cells.number(name) for name in names]))
-    rises, many = cells.rises(names), 1 + given.sum(axis=1)
+    known = np.isfinite(np.column_stack([cells.number(name) for name in names]))
+    rises, many = cells.rises(names), 1 + known.sum(axis=1)
     mean = rises.sum(axis=1) / many
-    squares = np.square(np.where(given, rises - mean[:, None], 0)).sum(axis=1) + mean**2
+    squares = np.square(np.where(known, rises - mean[:, None], 0)).sum(axis=1) + mean**2
     return mean, np.sqrt(squares / (many - 1))
 
 

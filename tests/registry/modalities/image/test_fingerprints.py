@@ -138,11 +138,11 @@ def test_altered_copies_are_found_among_rows_of_one_layout_and_no_others(kind):
     copies = [alter(originals[row]) for row, alter in enumerate(ALTERED * 5)]
     components = prints([*originals, *copies]).components()
     planted = {(row, 80 + row) for row in range(25)}
-    found = {
+    matched = {
         (row, other) for row in range(105) for other in range(row + 1, 105) if components[row] == components[other]
     }
-    assert len(found & planted) >= 0.9 * len(planted)
-    assert len(found & planted) >= 0.9 * len(found)
+    assert len(matched & planted) >= 0.9 * len(planted)
+    assert len(matched & planted) >= 0.9 * len(matched)
 
 
 def test_a_few_charts_among_photographs_are_no_copies_of_each_other():
