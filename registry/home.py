@@ -35,10 +35,13 @@ class Home:
         """The home that these or the environment name (see `find`), as it is: it may not be there.
 
         Raises:
+            HomeUnusable: its name is blank.
             UnusableObjects: the bound of the cache is none.
         """
         usual = platformdirs.user_data_dir("transferzoo", appauthor=False)
         named = root or os.environ.get("TRANSFERZOO_HOME") or usual
+        if not str(named).strip():
+            raise HomeUnusable(repr(str(named)), "its name is blank")
         shared = registry or os.environ.get("TRANSFERZOO_REGISTRY") or None
         place = objects or os.environ.get("TRANSFERZOO_OBJECTS") or None
         bound = 0 if place is None else cache_bound(os.environ.get("TRANSFERZOO_CACHE_GB"))
@@ -55,7 +58,7 @@ class Home:
         Raises:
             UnusableObjects: the URL of the objects, or the bound, is none.
             ExtraMissing: what speaks S3 is not installed.
-            HomeUnusable: it cannot be created, or holds no registry and cannot be written.
+            HomeUnusable: its name is blank, it cannot be created, or holds no registry and cannot be written.
             DiskFull: there is no room to make it.
         """
         home = cls.named(root, registry, objects)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from registry.cards import Task
 from registry.errors import BadTable, ColumnsOfNoRecords, NoItems, PathMissing
-from registry.modalities import Item, Modality, Reading, Undecodable
+from registry.modalities import Item, Modality, Reading, Undecodable, modalities
 from registry.progress import Progress, silent
 from registry.readers.archive import read_archive, read_members
 from registry.readers.folder import content, read_folder
@@ -67,6 +67,9 @@ def read_rows(  # noqa: PLR0913 - each says how they are read
             reading=reading,
             progress=progress,
         )
+    if modality is not None and not folder and (other := _modality_of(path)) and other is not modality:
+        many = modality.words.many
+        raise NoItems(path, many, there=other.words.many, remedy=f"Give {many}: a folder, a zip or a single file.")
     if columns is not None and columns.named and rule is not None:
         raise ColumnsOfNoRecords(path, tuple(columns.named))
     if not folder and rule is not None and is_sentences(path):
@@ -169,6 +172,13 @@ def read_named(
     decoded = {name: modality.decode(name, *held) for name, held in read.items() if held is not None}
     sound = [item for item in decoded.values() if not isinstance(item, Undecodable)]
     return {item.name: item for item in modality.settled(sound, reading or {})[0]}
+
+
+def _modality_of(file: Path) -> Modality | None:
+    """What a single file holds by its name; None where that does not say it."""
+    if is_records(file):
+        return next(each for each in modalities.each() if each.text_is_item)
+    return prevailing([file.name])[0] if is_item(file.name, known_suffixes()) else None
 
 
 def _below(folder: Path, name: str, *, follow_links: bool) -> tuple[bytes, Path] | None:

@@ -108,6 +108,15 @@ def everything(zoo):
     return zoo.checkpoints(), zoo.domains(), zoo.history(), zoo.advice()
 
 
+@pytest.mark.parametrize("where", ["argument", "environment"])
+def test_a_home_of_blanks_is_refused_and_not_created(where, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRANSFERZOO_HOME", "  " if where == "environment" else str(tmp_path / "home"))
+    with pytest.raises(HomeUnusable, match="'  ' cannot be used: its name is blank"):
+        Home.find("  " if where == "argument" else None)
+    assert not any(tmp_path.iterdir())
+
+
 def test_a_read_only_home_is_read_and_says_so_in_one_line(tmp_path, catalog, read_only):
     home = tmp_path / "home"
     before = everything(filled(home, catalog))

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from registry.errors import NoItems, PathMissing, UnsafeArchive
+from registry.modalities import modalities
 from registry.readers.anywhere import read_anywhere
 from tests.conftest import draw_folder, drawn
 
@@ -65,3 +66,18 @@ def test_where_nothing_can_be_predicted_no_class_folders_are_asked_for(tmp_path:
             read_anywhere(tmp_path / place)
         assert "any layout" in caught.value.remedy
         assert "<class>" not in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("file", "wanted", "instead"),
+    [
+        ("rows.csv", "image", "images, but texts"),
+        ("rows.jsonl", "image", "images, but texts"),
+        ("note.txt", "image", "images, but texts"),
+        ("photo.png", "text", "texts, but images"),
+    ],
+)
+def test_a_file_of_another_modality_is_named_as_such(file: str, wanted: str, instead: str, tmp_path: Path) -> None:
+    (tmp_path / file).write_text('text,label\n"a",b\n')
+    with pytest.raises(NoItems, match=f"holds no {instead}"):
+        read_anywhere(tmp_path / file, modality=modalities[wanted])
