@@ -84,7 +84,7 @@ TaskOption = Annotated[
     typer.Option(
         "--task",
         metavar="<task>",
-        help=f"What the targets of --labels are: {', '.join(Task)}; else it is read off them.",
+        help=f"What the targets are: {', '.join(Task)}; else it is read off them.",
     ),
 ]
 GroupsOption = Annotated[

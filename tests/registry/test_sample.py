@@ -177,6 +177,24 @@ def test_rows_of_the_test_part_are_removed_from_training():
     assert len(sample.test) == 4
 
 
+def test_what_vanishes_of_the_test_part_is_stated():
+    pixels = arrays(8)
+    sample = Sample.from_arrays(pixels[:4], list("abab"), name="x", test=(pixels[[4, 5, 6, 4, 7, 7]], list("abaaab")))
+    assert sample.test is not None
+    assert len(sample.test) == 3
+    assert {
+        "test part: 2 rows removed: the same image lies in another class too",
+        "test part: 1 exact duplicate removed",
+    } <= {*sample.health.warnings}
+
+
+def test_a_test_part_of_which_nothing_is_left_is_missed_by_name():
+    pixels = arrays(5)
+    sample = Sample.from_arrays(pixels[:4], list("abab"), name="x", test=(pixels[[4, 4]], list("ab")))
+    assert sample.test is None
+    assert sample.health.warnings[-1] == "test part: no row is left, so that training rows are held out instead"
+
+
 def test_near_duplicates_are_counted_within_and_across(tmp_path):
     for seed in range(30):
         picture = Image.fromarray(drawn(seed, 9)).resize((90, 90), Image.Resampling.BICUBIC)

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from registry.modalities import Defaults, InMemory, Network, Preview, RawRecipe, Reading, Undecodable, Words
+from registry.modalities.text.decoding import ONE_BYTE
 from registry.modalities.text.fingerprints import fingerprints_of
 from registry.modalities.text.items import TextItem, decoded_item, item_of_cells, items_from_memory
 from registry.modalities.text.preview import preview_of
@@ -22,7 +23,14 @@ class Text:
     """Writing, as the promise `registry.modalities.Modality` has it."""
 
     name = "text"
-    words = Words(one="text", many="texts", unit="tokens", raw="TF-IDF", reduced="longer texts are cut")
+    words = Words(
+        one="text",
+        many="texts",
+        unit="tokens",
+        raw="TF-IDF",
+        remarks=dict.fromkeys(ONE_BYTE, "no UTF-8, and read as Western European: save as UTF-8 if letters look wrong"),
+        reduced="longer texts are cut",
+    )
     suffixes = frozenset({".txt"})
     text_is_item = True
     defaults = Defaults(cap=CAP, head_rate=3e-4, pretext="words that are hidden from it, or come next")

@@ -6,10 +6,12 @@ import unicodedata
 
 from registry.modalities import Undecodable
 
-__all__ = ["MOST_CHARACTERS", "decoded", "has_words", "kept"]
+__all__ = ["MOST_CHARACTERS", "ONE_BYTE", "decoded", "has_words", "kept"]
 
 MOST_CHARACTERS = 100_000
 """Of a longer text only its beginning is kept."""
+ONE_BYTE = ("Latin-1", "Windows-1252")
+"""As what is read that is no UTF-8 and has no mark: any bytes are letters there, of whatever language they were."""
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32-le", "UTF-32"),
     (codecs.BOM_UTF32_BE, "utf-32-be", "UTF-32"),
@@ -83,11 +85,12 @@ def _unmarked(content: bytes) -> tuple[str, tuple[str, ...]] | Undecodable:
     broken = repaired.count("\ufffd")
     if broken <= sum(letter > "\x7f" for letter in repaired) - broken:
         return kept(repaired, ("broken UTF-8",))
-    kind = "Windows-1252" if any(0x80 <= byte < 0xA0 for byte in content) else "Latin-1"
+    latin, windows = ONE_BYTE
+    kind = windows if any(0x80 <= byte < 0xA0 for byte in content) else latin
     try:
         text = content.decode("cp1252")
     except UnicodeDecodeError:
-        text, kind = content.decode("latin-1"), "Latin-1"
+        text, kind = content.decode("latin-1"), latin
     if len(_CONTROLS.findall(text)) > _MOST_CONTROLS * len(text):
         return Undecodable("it is no text in UTF-8, UTF-16 or Latin-1")
     return kept(text, (kind,))

@@ -122,6 +122,7 @@ def test_html_control_characters_and_encodings_are_counted(tmp_path: Path):
     assert {"HTML tags": 1, "control characters": 1, "Latin-1": 1, "UTF-16": 1}.items() <= health.converted.items()
     assert health.unreadable_items == (("b/empty.txt", "it holds no text"),)
     assert "1 text skipped as unreadable; the first: b/empty.txt" in "\n".join(health.warnings)
+    assert any("1 Latin-1 text: no UTF-8" in warning for warning in health.warnings)
 
 
 @lru_cache
