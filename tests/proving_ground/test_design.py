@@ -9,6 +9,7 @@ from tests.benchmarks.proving_ground.cells import HERE, NO_TRANSFER, read_design
 from tests.benchmarks.proving_ground.design import (
     BODIES,
     PRESCRIBED,
+    PRESCRIBED_OF_TEXTS,
     SOURCE_FAMILIES,
     STRATEGIES,
     Weights,
@@ -139,3 +140,19 @@ def test_trainings_of_prescribed_length_stand_beside_probes_of_their_own_draw_an
     assert len({(c.checkpoint, c.family) for c in tuned[:once]}) == once
     scratch = [c for c in cells if c.strategy == "scratch"]
     assert len(scratch) == len({(c.target, c.rows) for c in tuned})
+
+
+def test_texts_are_trained_for_as_long_as_plans_say_beside_probes_of_their_own_draw():
+    nets = [
+        replace(one, name=name, modality=TEXTS.modality, lineage=("wikipedia",))
+        for one, name in zip(LIGHT, (*PRESCRIBED_OF_TEXTS, "another"), strict=False)
+    ]
+    cells = [c for c in new_cells([], nets, TEXTS) if c.wave == 8]
+    assert {c.checkpoint for c in cells} == {*PRESCRIBED_OF_TEXTS}
+    of = {
+        s: {(c.weights, c.target, c.rows, c.seed) for c in cells if c.strategy == s}
+        for s in ("lp-ft", "full", "block-probe")
+    }
+    assert of["lp-ft"] == of["full"] == of["block-probe"]
+    assert {c.epochs for c in cells if c.strategy != "block-probe"} == {20}
+    assert len({FAMILIES[target] for _, target, _, _ in of["lp-ft"]}) >= 8

@@ -19,8 +19,9 @@ Texts have the same waves, with 600 rows for probes, too: bundled checkpoints ar
 ones are tuned on the same eight targets of eight families, whose texts are short (a ranking needs three checkpoints,
 and of eight a half leaves no more), the heavy ones on four of these; ``scratch`` comes in wave 5, the probes of twelve
 sets, whose families have another, in wave 6, and ``lp-ft`` and ``lora`` of light ones on as few rows as people label
-first in wave 7. Kin is of the corpus that a checkpoint grew on itself: all that is bundled goes back to one pupil of
-eleven unlabelled corpora and a teacher of sentence pairs, whose families leave none out.
+first in wave 7. Wave 8 is ``lp-ft`` and ``full`` of four light ones for the 20 epochs that plans prescribe.
+Kin is of the corpus that a checkpoint grew on itself: all that is bundled goes back to one pupil of eleven unlabelled
+corpora and a teacher of sentence pairs, whose families leave none out.
 """
 
 import argparse
@@ -102,7 +103,9 @@ PRESCRIBED = (
     "imagenet_mobilenet_v1_0.25_128",
     "cifar10_resnet8",
 )
-"""Checkpoints that are trained for as long as plans say."""
+"""Checkpoints of images that are trained for as long as plans say."""
+PRESCRIBED_OF_TEXTS = ("pupil-minilm", "bert-tweets", "gpt-wikipedia", "bert-biomedical")
+"""Those of texts."""
 PRESCRIBED_STRATEGIES = ("full", "partial-1", "discriminative", "norm-only", "surgical")
 WITH_LINEAR_LAYERS = ("vit", "convnext", "swin", "dinov2")
 """Model types that LoRA is offered on."""
@@ -218,8 +221,11 @@ def _wanted(checkpoints: Sequence[Weights], order: list[str], ground: Ground) ->
             yield from _tuned(one, chosen, 4 if one.heavy else 2)
             if one.name in BODIES:
                 yield from _strategies(one, chosen)
-    if ground is IMAGES:
-        yield from _prescribed([one for one in checkpoints if one.name in PRESCRIBED])
+    of_images, of_texts = (
+        sorted((one for one in checkpoints if one.name in names), key=lambda one, names=names: names.index(one.name))
+        for names in (PRESCRIBED, PRESCRIBED_OF_TEXTS)
+    )
+    yield from _prescribed(of_images) if ground is IMAGES else _prescribed_texts(of_texts)
 
 
 def _chosen(one: Weights, allowed: Sequence[str], place: int, ground: Ground) -> list[str]:
@@ -267,11 +273,17 @@ def _prescribed(checkpoints: Sequence[Weights]) -> Iterator[Cell]:
             yield from _longer(checkpoints, [*rounds[0], *rounds[1]], (strategy,), rows)
 
 
+def _prescribed_texts(checkpoints: Sequence[Weights]) -> Iterator[Cell]:
+    for strategies in (("block-probe", "lp-ft"), ("full",)):
+        for rows in (FEW_ROWS, TUNED_ROWS):
+            yield from _longer(checkpoints, TUNED_TEXTS, strategies, rows)
+
+
 def _longer(
     checkpoints: Sequence[Weights], targets: Sequence[str], strategies: Sequence[str], rows: int
 ) -> Iterator[Cell]:
     for target in targets:
-        for one in sorted(checkpoints, key=lambda one: PRESCRIBED.index(one.name)):
+        for one in checkpoints:
             if FAMILIES[target] not in one.kin:
                 for strategy in strategies:
                     epochs = 0 if strategy == "block-probe" else PRESCRIBED_EPOCHS

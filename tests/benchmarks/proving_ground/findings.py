@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from tests.benchmarks.proving_ground.cells import GONE, NO_TRANSFER, Cell, Figure, Result
-from tests.benchmarks.proving_ground.fused import Expectation, advised, figures_name, from_scratch
+from tests.benchmarks.proving_ground.fused import Expectation, advised, figures_name, first_of, from_scratch
 from tests.benchmarks.proving_ground.fused import figures as fused_figures
 from tests.benchmarks.proving_ground.intervals import Coverage, coverage, static_intervals, winkler
 from tests.benchmarks.proving_ground.judge import (
@@ -165,7 +165,7 @@ def report(
     settings = {strategy: dict.fromkeys(c.setting for c in held if c.strategy == strategy) for strategy in JUDGED}
     truths = []
     for strategy, of in settings.items():
-        for setting in of if strategy in TRAINED else [max(of)] if of else []:
+        for setting in of if strategy in TRAINED else sorted(of, key=first_of)[:1]:
             truth = truth_of(held, results, figures, strategy=strategy, setting=setting)
             if np.isfinite(truth.whole).any():
                 raw = _no_transfer(truth, held, results)

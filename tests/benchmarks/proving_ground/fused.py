@@ -15,7 +15,17 @@ from registry.catalog import read_catalog
 from registry.home import catalog_folder
 from tests.benchmarks.proving_ground.cells import HERE, Cell, Setting
 
-__all__ = ["JUDGED", "Expectation", "advised", "bundled", "expectations", "figures", "figures_name", "from_scratch"]
+__all__ = [
+    "JUDGED",
+    "Expectation",
+    "advised",
+    "bundled",
+    "expectations",
+    "figures",
+    "figures_name",
+    "first_of",
+    "from_scratch",
+]
 
 JUDGED = "judged"
 """Folder of a modality whose outcomes are all that is measured, where the catalog's are fewer."""
@@ -69,10 +79,10 @@ def bundled(modality: str, catalog: Path | None = None) -> tuple[Expectation, ..
 
 def figures_name(strategy: str, setting: Setting, settings: Collection[Setting]) -> str:
     """What figures of a truth are called; of several settings of a strategy the first alone bears its name."""
-    return f"product.{strategy}" if setting == min(settings, key=_order) else f"product.{strategy}, {setting}"
+    return f"product.{strategy}" if setting == min(settings, key=first_of) else f"product.{strategy}, {setting}"
 
 
-def _order(setting: Setting) -> tuple[int, int, int]:
+def first_of(setting: Setting) -> tuple[int, int, int]:
     """The earliest draw first, of that the one of most rows."""
     return setting.seed, -setting.rows, setting.epochs
 
