@@ -24,10 +24,10 @@ from recommender.constraints import Constraints, Objection, relaxation
 from recommender.distance import distances
 from recommender.effort import Deadline, Effort
 from recommender.exposure import Exposures
-from recommender.fusion import Candidates, Fusion, Kind, ProbePrior, Standing, body_of, kind_of
+from recommender.fusion import AFRESH, Candidates, Fusion, Kind, ProbePrior, Standing, body_of, kind_of
 from recommender.history import History
 from recommender.novelty import novel_rows
-from recommender.plan import AFRESH, MAY_WIN, chance_of_more, choose_affordable, choose_plan, plan_unprobed
+from recommender.plan import MAY_WIN, chance_of_more, choose_affordable, choose_plan, plan_unprobed
 from recommender.prior import foresee
 from recommender.probe import CLOSING, probe, rows_probed
 from recommender.race import UNRACED, Race, most_finalists, row_work

@@ -37,6 +37,7 @@ from registry.encoders import BlockSize
 from registry.metrics import Z
 
 __all__ = [
+    "AFRESH",
     "Candidates",
     "Case",
     "Fused",
@@ -100,6 +101,9 @@ _FREE = 1e-2
 _RECORD, _UNTOLD = 3, 1.0
 """Probes of a checkpoint elsewhere that it takes to believe them half; deviation in log-odds where none are known."""
 _HEADS = frozenset({"linear-probe", "prototype", "knn"})
+AFRESH = frozenset({"full", "scratch"})
+"""Strategies by which all of a net learns below a fresh head. Where rows are few they lose what trainings keep that
+begin with the fitted head: what others come to says little of them, and they are fitted apart (LOG.md)."""
 
 
 class Kind(StrEnum):
@@ -130,6 +134,8 @@ FEATURES: Mapping[Kind, tuple[str, ...]] = {
 scratch it counts how many items are shown."""
 OWN = frozenset({"probe", "domain", "hscore", "neighbors"})
 """Features of a checkpoint beside those of the same body."""
+_AHEAD = frozenset({"rows", "epochs", "shown"})
+"""Features that are followed beyond what was measured, as questions about more rows or epochs ask."""
 SCALE_FREE = frozenset({"level", "no transfer", "rows", "epochs"})
 """Features that mean the same in every modality."""
 
@@ -356,8 +362,8 @@ class Fusion:
     def __init__(self, cases: Iterable[Case]) -> None:
         """Keep the cases; each kind is fitted when it is first asked for."""
         self.cases = tuple(case for case in cases if case.score is not None)
-        self._models: dict[tuple[Kind, str], _Model | None] = {}
-        self._pairs: dict[str, _Pairs | None] = {}
+        self._models: dict[tuple[Kind, str, bool], _Model | None] = {}
+        self._pairs: dict[tuple[str, bool], _Pairs | None] = {}
 
     @classmethod
     def of(cls, outcomes: Iterable[Outcome], *, without: str | None = None) -> "Fusion":
@@ -366,7 +372,7 @@ class Fusion:
 
     def expect(self, case: Case) -> Fused | None:
         """What to expect of a case; None where too little is known of its kind anywhere."""
-        model = self._model(case.kind, case.modality)
+        model = self._model(case)
         return None if model is None else model.expect(case)
 
     def head(self, case: Case) -> float | None:
@@ -382,12 +388,14 @@ class Fusion:
         """
         if case.kind is not Kind.TRAINING:
             return None
-        if case.modality not in self._pairs:
-            known = [one for one in self.cases if one.kind is Kind.TRAINING and one.modality == case.modality]
+        key = case.modality, case.strategy in AFRESH
+        if key not in self._pairs:
+            trainings = [one for one in self.cases if one.kind is Kind.TRAINING and one.modality == case.modality]
+            known = _alike(trainings, case)
             heads = [self.head(one) if one.head is None else one.head for one in known]
             paired = [replace(one, head=head) for one, head in zip(known, heads, strict=True) if head is not None]
-            self._pairs[case.modality] = _Pairs.fit(paired) if _enough(paired) else None
-        pairs, head = self._pairs[case.modality], self.head(case)
+            self._pairs[key] = _Pairs.fit(paired) if _enough(paired) else None
+        pairs, head = self._pairs[key], self.head(case)
         return None if pairs is None or head is None else pairs.expect(case, head)
 
     def measured(self, strategy: str, body: str, modality: str) -> bool:
@@ -398,16 +406,16 @@ class Fusion:
     def _bodies(self) -> frozenset[tuple[str, str, str]]:
         return frozenset((case.strategy, case.body, case.modality) for case in self.cases)
 
-    def _model(self, kind: Kind, modality: str) -> "_Model | None":
-        key = kind, modality
+    def _model(self, case: Case) -> "_Model | None":
+        key = kind, modality, _ = case.kind, case.modality, case.strategy in AFRESH
         if key not in self._models:
-            known = [case for case in self.cases if case.kind is kind]
-            own = [case for case in known if case.modality == modality]
+            known = [one for one in self.cases if one.kind is kind]
+            own = _alike([one for one in known if one.modality == modality], case)
             if _enough(own):
                 self._models[key] = _Model.fit(own, FEATURES[kind])
             elif _enough(known) and kind is not Kind.SCRATCH:
                 free = tuple(name for name in FEATURES[kind] if name in SCALE_FREE)
-                self._models[key] = _Model.fit(known, free, elsewhere=True)
+                self._models[key] = _Model.fit(_alike(known, case), free, elsewhere=True)
             else:
                 self._models[key] = None
         return self._models[key]
@@ -521,6 +529,12 @@ def _ridge(table: Float[np.ndarray, "n p"], wanted: Float[np.ndarray, " n"]) -> 
     return np.linalg.solve(table.T @ table + penalty, table.T @ wanted)
 
 
+def _alike(cases: Sequence[Case], case: Case) -> Sequence[Case]:
+    """Those that begin with a fresh head, or with the fitted one, as a case does; all where these are too few."""
+    alike = [one for one in cases if (one.strategy in AFRESH) == (case.strategy in AFRESH)]
+    return alike if _enough(alike) else cases
+
+
 def _enough(cases: Sequence[Case]) -> bool:
     return len(cases) >= FEWEST_CASES and len({case.sample for case in cases}) >= FEWEST_SAMPLES
 
@@ -532,6 +546,8 @@ class _Design:
     names: tuple[str, ...]
     mean: Float[np.ndarray, " p"]
     spread: Float[np.ndarray, " p"]
+    ends: Float[np.ndarray, "2 p"]
+    """Least and most of each feature that was measured: what lies beyond counts as they do, but of `_AHEAD`."""
     effects: Mapping[tuple[str, str], int]
 
     @classmethod
@@ -542,9 +558,13 @@ class _Design:
         mean = np.where(known, table, 0.0).sum(axis=0) / count
         spread = np.sqrt((np.where(known, table - mean, 0.0) ** 2).sum(axis=0) / count)
         kept = spread > _NONE
+        free = np.array([name in _AHEAD for name in names], bool)
+        least = np.where(free, -np.inf, np.where(known, table, np.inf).min(axis=0))
+        most = np.where(free, np.inf, np.where(known, table, -np.inf).max(axis=0))
+        ends = np.stack([least, most])[:, kept]
         effects = sorted({effect for case in cases for effect in _effects(case)})
         places = {effect: int(kept.sum()) + 1 + at for at, effect in enumerate(effects)}
-        return cls(tuple(np.array(names, object)[kept]), mean[kept], spread[kept], places)
+        return cls(tuple(np.array(names, object)[kept]), mean[kept], spread[kept], ends, places)
 
     @property
     def width(self) -> int:
@@ -556,7 +576,7 @@ class _Design:
         table = table.reshape(len(cases), len(self.names))
         columns = np.zeros((len(cases), self.width))
         columns[:, 0] = 1 / _FREE
-        columns[:, 1 : 1 + len(self.names)] = np.nan_to_num((table - self.mean) / self.spread)
+        columns[:, 1 : 1 + len(self.names)] = np.nan_to_num((np.clip(table, *self.ends) - self.mean) / self.spread)
         for row, case in enumerate(cases):
             for effect in _effects(case):
                 if effect in self.effects:

@@ -24,7 +24,7 @@ from scipy.special import ndtr
 
 from recommender.constraints import Constraints, Objection
 from recommender.contributions import contribution_words
-from recommender.fusion import Candidates, Kind, covered_range, kind_of
+from recommender.fusion import AFRESH, Candidates, Kind, covered_range, kind_of
 from recommender.history import PRIOR_OUTCOMES, PROBE_SPREAD, Correction, History
 from recommender.results import (
     Baseline,
@@ -51,7 +51,6 @@ from registry.sample import Sample
 
 __all__ = [
     "ADAPTED",
-    "AFRESH",
     "MAY_WIN",
     "OFFERED",
     "UNSURE",
@@ -80,8 +79,6 @@ SCRATCH_HALF = 50_000
 """The same of training from random weights."""
 SHARED = 0.8
 """Share of the variance of a strategy's error that is its checkpoint's, and so the same for every strategy of it."""
-AFRESH = frozenset({"full", "scratch"})
-"""Strategies by which all of a net learns below a fresh head: what others come to says little of them (LOG.md)."""
 SHARED_AFRESH = 0.3
 """The same share between one of these and any other strategy."""
 SPECIALIZED = 1.5

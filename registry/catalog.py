@@ -5,7 +5,7 @@ catalog/README.md describes the layout. A card without a license is of license "
 
 import csv
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from io import StringIO
@@ -299,7 +299,19 @@ def _read_outcomes(path: Path) -> list[Outcome]:
         raise BadCard(path, "(all)", str(cause)) from cause
     except csv.Error as cause:
         raise BadCard(path, "(all)", f"no CSV: {cause}") from cause
-    return [_read_outcome(path, number, row) for number, row in enumerate(rows, start=2)]
+    return [_read_outcome(path, number, row) for number, row in enumerate(_whole(rows), start=2)]
+
+
+def _whole(rows: Iterable[Mapping[str | None, str | None]]) -> Iterator[Mapping[str | None, str | None]]:
+    """The rows with the checkpoint's name, of weights, and the test rows, of a draw, that an earlier row has alone."""
+    names: dict[object, str] = {}
+    tests: dict[object, str] = {}
+    for row in rows:
+        weights, drawn = row.get("weights"), tuple(map(row.get, ("sample_name", "draw", "rows_train")))
+        name = row.get("checkpoint") or (names.get(weights) if weights else None)
+        tested = row.get("rows_test") or tests.get(drawn)
+        names[weights], tests[drawn] = name or "", tested or ""
+        yield {**row, "checkpoint": name, "rows_test": tested}
 
 
 def _read_outcome(path: Path, number: int, row: Mapping[str | None, str | None]) -> Outcome:

@@ -4,8 +4,9 @@ import pytest
 
 from recommender.effort import Deadline
 from recommender.flow import evaluate
+from recommender.fusion import AFRESH
 from recommender.history import History
-from recommender.plan import AFRESH, MAY_WIN, chance_of_more, choose_plan
+from recommender.plan import MAY_WIN, chance_of_more, choose_plan
 from recommender.results import Expected, Trial
 from recommender.testing.evidence import evidence
 from recommender.trials import trial_outcomes, try_out

@@ -185,6 +185,21 @@ def test_outcomes_are_read_with_what_was_known_before_them(folder):
     assert first.id == read_catalog(folder).outcomes[0].id
 
 
+def test_the_name_of_weights_and_the_rows_tested_need_stand_in_their_first_outcome_alone(folder):
+    row = {"checkpoint": "mine", "weights": "0a1b", "sample_name": "pets", "strategy": "full", "score": "0.9"}
+    row |= {"rows_train": "60", "rows_test": "40"}
+    other = {**row, "checkpoint": "other", "weights": "2c3d", "rows_test": ""}
+    outcomes(folder, row, other, {**row, "checkpoint": "", "rows_test": "", "score": "0.8"})
+    read = [(outcome.checkpoint, outcome.rows_test) for outcome in read_catalog(folder).outcomes]
+    assert read == [("mine", 40), ("other", 40), ("mine", 40)]
+
+
+def test_weights_that_no_outcome_names_are_refused(folder):
+    outcomes(folder, {"checkpoint": "", "weights": "0a1b", "sample_name": "pets", "strategy": "full", "score": "0.9"})
+    with pytest.raises(BadCard, match=r"line 2\.checkpoint"):
+        read_catalog(folder)
+
+
 @pytest.mark.parametrize(
     ("changes", "key"),
     [

@@ -72,7 +72,7 @@ COLUMNS = (
 )
 MOST_BYTES = 100_000
 """Of the table: where it would be larger, trainings give way to longer ones of the same pair and rows."""
-_OF_SAMPLE, _OF_DRAW = ("family",), ("classes", "no_transfer")
+_OF_SAMPLE, _OF_DRAW = ("family",), ("rows_test", "classes", "no_transfer")
 _SHARES = ("probe", "neighbors", "hscore", "nearer", "no_transfer", "head", "score")
 _OF_PAIR, _OF_ROWS = ("body", "neighbors", "hscore", "nearer"), ("head",)
 Row = Mapping[str, object]
@@ -182,12 +182,13 @@ def _row(  # noqa: PLR0917 - a row has as many parts
 
 
 def _once(rows: Iterable[Row]) -> Iterator[Row]:
-    """The rows, in which what is the same for a sample, a draw of it, a pair or its rows stands in the first alone."""
+    """The rows: what is the same for weights, a sample, a draw of it, a pair or its rows stands in the first alone."""
     stated: set[tuple[object, ...]] = set()
     for row in rows:
         empty: set[str] = set()
         of_pair, bare = ("sample_name", "weights"), row["strategy"] == "scratch"
         for columns, of in (
+            *([(("checkpoint",), ("weights",))] if row["weights"] else []),
             (_OF_SAMPLE, ("sample_name",)),
             (_OF_DRAW, ("sample_name", "draw", "rows_train")),
             (_OF_PAIR, (*of_pair, *(["strategy"] if bare else []))),
@@ -244,6 +245,8 @@ def _rows_at(path: Path) -> list[Row]:
     """The rows of a table, its shares as short as they are written now."""
     with path.open(newline="") as file:
         rows = [{**dict.fromkeys(COLUMNS, ""), **row} for row in csv.DictReader(file)]
+    names = {row["weights"]: row["checkpoint"] for row in reversed(rows) if row["checkpoint"]}
+    rows = [{**row, "checkpoint": row["checkpoint"] or names.get(row["weights"], "")} for row in rows]
     return [{name: _short(float(of)) if of and name in _SHARES else of for name, of in row.items()} for row in rows]
 
 
