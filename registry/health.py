@@ -180,16 +180,18 @@ def examine_parts(
     new = _new_tags(clean_test, classes)
     classes = tuple(sorted((*classes, *new)))
     health = _health(clean, kept, near, _leaked(clean, clean_test))
-    of_test, test_health, of_test_files = None, None, ()
+    of_test, test_health = None, None
+    of_test_part: list[str] = []
     if clean_test is not None:
         own = _health(clean_test, clean_test)
-        of_test_files = tuple(f"test part: {warning}" for warning in _of_files(own, clean_test))
+        of_test_part += _of_files(own, clean_test)
         if clean_test.items:
             _require_known(clean_test, classes)
             of_test, test_health = replace(clean_test, groups=near.test_groups), own
         else:
-            of_test_files = (*of_test_files, "test part: no row is left, so that training rows are held out instead")
-    warnings = *_of_targets(kept), *_of_new(new), *_of_groups(kept, clean_test), *of_test_files
+            of_test_part.append("no row is left, so that training rows are held out instead")
+    beside = (f"test part: {warning}" for warning in of_test_part)
+    warnings = *_of_targets(kept), *_of_new(new), *_of_groups(kept, clean_test), *beside
     health = replace(health, warnings=(*health.warnings, *warnings))
     advance(progress, Phase.COMPARE, 1, 1, words.many)
     return Examined(replace(kept, groups=near.groups), of_test, classes, health, test_health)
