@@ -112,6 +112,17 @@ def test_the_report_takes_seconds(result):
     assert result[1] < 30
 
 
+def test_of_two_draws_of_as_many_rows_the_first_is_judged():
+    true = world()
+    design, results, scores = lines_of(true, {"score.logme": true})
+    again = replace(design[0], cell=len(design) + 1, seed=1)
+    known = {(one.cell, one.block, one.figure): one for one in scores}
+    second = line(again, drawn(np.full((1, 1), 0.5))[0, 0])
+    judged = report([*design, again], {one.cell: one for one in [*results, second]}, known)
+    assert len(judged.truths[0].truth.checkpoints) == len(true)
+    assert judged.truths[0].truth.missing == 0
+
+
 def test_a_checkpoint_whose_scores_cannot_be_computed_anew_is_ranked_by_none_and_named():
     true = world()
     design, results, scores = lines_of(true, {"score.logme": true, "score.knn": true})
