@@ -226,7 +226,7 @@ def recommend(  # noqa: PLR0913 - each says what is asked, or how it is worked o
         choices,
         skipped,
         listed.domains,
-        verdict_of(choices[0], reference, sample, len(choices)),
+        verdict_of(choices[0], reference, sample, len(choices), shifted=shift is not None and shift.detected),
         settings,
         shift,
         absent,

@@ -30,8 +30,11 @@ MOST_TIMES = 50
 """Times the rows, above which no number is named: the difference is too small to be worth them."""
 
 
-def verdict_of(best: Choice, reference: Baseline, sample: Sample, probed: int = 1) -> Verdict:
-    """Whether transfer is worth it; ``probed`` checkpoints were looked at to find the best."""
+def verdict_of(best: Choice, reference: Baseline, sample: Sample, probed: int = 1, *, shifted: bool = False) -> Verdict:
+    """Whether transfer is worth it; ``probed`` checkpoints were looked at to find the best.
+
+    Where the test part is ``shifted``, that leaves open what more rows of the training part would not settle.
+    """
     predicted = best.ranked.transferability.predicted, reference.predicted
     groups = len(np.unique(sample.group_ids))
     handful = groups <= _HANDFUL and all(len(one) == len(sample) for one in predicted)
@@ -62,6 +65,8 @@ def verdict_of(best: Choice, reference: Baseline, sample: Sample, probed: int = 
     counted = f"{len(sample):,} rows" + (f" in {groups:,} groups" if groups <= _HANDFUL < len(sample) else "")
     few = f"; {counted} are too few to tell"
     would = f"{few}, about {rows:,} would" if rows is not None else few if gain.low > 0 else ""
+    if would and shifted and gain.low <= 0:
+        would = "; the test part is of another source, and labels of its kind would tell"
     if gain.mean > price(best.plan, [row.block for row in best.ranked.transferability.blocks], len(sample)):
         bet = f"{start[0].lower()}{start[1:]}, which is the better bet"
         over = f"{e.metric.difference(gain.mean)} ({between}) over {rival}"

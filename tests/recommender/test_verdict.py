@@ -21,7 +21,7 @@ def sample_of(shares=(40, 30, 20), metric=None):
     return Sample.from_arrays(pictures, labels, name="drawn", metric=metric)
 
 
-def verdict(mean, low, *, expected=0.8, raw=0.7, strategy="linear-probe"):
+def verdict(mean, low, *, expected=0.8, raw=0.7, strategy="linear-probe", shifted=False):
     known, sample = evidence(), sample_of()
     choice = choose_plan(known.ranked, sample, known.baseline, History(()), strategy=strategy)
     gain = Expected(Metric.ACCURACY, mean, low, 2 * mean - low)
@@ -30,7 +30,8 @@ def verdict(mean, low, *, expected=0.8, raw=0.7, strategy="linear-probe"):
         expected=Expected.around(Metric.ACCURACY, expected, 0.1),
         ranked=replace(choice.ranked, gain=gain),
     )
-    return verdict_of(best, replace(known.baseline, expected=Expected.around(Metric.ACCURACY, raw, 0.05)), sample)
+    reference = replace(known.baseline, expected=Expected.around(Metric.ACCURACY, raw, 0.05))
+    return verdict_of(best, reference, sample, shifted=shifted)
 
 
 def test_what_beats_no_transfer_is_where_to_start():
@@ -45,6 +46,14 @@ def test_what_is_too_close_to_call_names_the_better_bet_and_how_many_rows_would_
     assert not bet.beyond_chance
     assert bet.sentence.startswith("Too close to call, start from net with linear-probe, which is the better bet")
     assert "90 rows are too few to tell, about 360 would" in bet.sentence
+
+
+def test_what_another_source_of_the_test_part_leaves_open_no_number_of_training_rows_would_tell():
+    sentence = verdict(0.05, -0.05, shifted=True).sentence
+    assert "too few" not in sentence
+    assert sentence.endswith("the test part is of another source, and labels of its kind would tell.")
+    assert "another source" not in verdict(-0.05, -0.15, shifted=True).sentence
+    assert "another source" not in verdict(0.1, 0.02, shifted=True).sentence
 
 
 @pytest.mark.parametrize(("gain", "transfer"), [(0.02, True), (0.005, False)])
