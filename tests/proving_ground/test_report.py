@@ -112,6 +112,7 @@ def test_the_report_takes_seconds(result):
     assert result[1] < 30
 
 
+@pytest.mark.slow
 def test_of_two_draws_of_as_many_rows_the_first_is_judged():
     true = world()
     design, results, scores = lines_of(true, {"score.logme": true})
