@@ -221,11 +221,9 @@ def _wanted(checkpoints: Sequence[Weights], order: list[str], ground: Ground) ->
             yield from _tuned(one, chosen, 4 if one.heavy else 2)
             if one.name in BODIES:
                 yield from _strategies(one, chosen)
-    of_images, of_texts = (
-        sorted((one for one in checkpoints if one.name in names), key=lambda one, names=names: names.index(one.name))
-        for names in (PRESCRIBED, PRESCRIBED_OF_TEXTS)
-    )
-    yield from _prescribed(of_images) if ground is IMAGES else _prescribed_texts(of_texts)
+    names = PRESCRIBED if ground is IMAGES else PRESCRIBED_OF_TEXTS
+    longer = sorted((one for one in checkpoints if one.name in names), key=lambda one: names.index(one.name))
+    yield from _prescribed(longer) if ground is IMAGES else _prescribed_texts(longer)
 
 
 def _chosen(one: Weights, allowed: Sequence[str], place: int, ground: Ground) -> list[str]:
