@@ -23,6 +23,8 @@ MOST_CELLS = 1_000_000
 _SEPARATOR = "|"
 _CLASSES = 20
 """Different whole numbers up to which they are taken for classes."""
+_SCALE = range(3, 11)
+"""How many values a scale of ratings has, from 1 on."""
 _WHOLE = re.compile(r"[+-]?\d+")
 _WHOLE_FLOAT = re.compile(r"([+-]?\d+)\.0*")
 """How pandas writes whole numbers of a column that once had a gap."""
@@ -99,20 +101,39 @@ class TargetColumn:
     def _only_numbers(self) -> bool:
         return 0 < self.numbers == self.different - self.empty - len(self.absent)
 
+    @property
+    def _is_scale(self) -> bool:
+        """Whether ratings have these values: from 1 on, three to ten of them."""
+        return len(self.values) in _SCALE and self.values == set(range(1, len(self.values) + 1))
+
     def missing(self, task: Task) -> dict[str, int]:
         """Cells among numbers which mean that there is no target, empty or NaN, NA, None ..., and rows of each."""
         if not self._only_numbers or task not in {Task.CLASSIFICATION, Task.REGRESSION}:
             return {}
         return {**self.absent, **({"": self.blank} if self.blank else {})}
 
+    def _of_whole_numbers(self, inferred: Task) -> Iterator[str]:
+        """A note where whole numbers may have meant something else than what they are taken for."""
+        if not self._only_numbers or self.fractions or self.empty:
+            return
+        if inferred is Task.REGRESSION:
+            if not self.floats:
+                yield (
+                    f"{self.different} different whole numbers taken for quantities; "
+                    "--task classification makes them classes"
+                )
+        elif all(map(_WHOLE_FLOAT.fullmatch, self.cells)):
+            yield f"{self.different} different whole numbers taken for classes; --task regression makes them quantities"
+        elif self._is_scale:
+            yield (
+                f"whole numbers from 1 to {len(self.values)} taken for classes; "
+                "where they are ratings, --task regression makes them quantities"
+            )
+
     def doubts(self, inferred: Task, task: Task | None) -> Iterator[str]:
         """Notes about targets that may have meant something else."""
-        whole = self._only_numbers and not self.fractions and not self.empty
-        if task is None and inferred is Task.REGRESSION and whole and not self.floats:
-            yield (
-                f"{self.different} different whole numbers taken for quantities; "
-                "--task classification makes them classes"
-            )
+        if task is None:
+            yield from self._of_whole_numbers(inferred)
         if inferred is Task.REGRESSION:
             return
         names = self.cells - {""} - set(self.absent)
@@ -122,8 +143,6 @@ class TargetColumn:
                 f"{self.numbers} of {self.different} different targets are numbers, others ({shortened(min(names))!r}) "
                 "are none: all are taken for names; where a quantity is meant, correct these rows or remove them"
             )
-        if task is None and whole and all(map(_WHOLE_FLOAT.fullmatch, self.cells)):
-            yield f"{self.different} different whole numbers taken for classes; --task regression makes them quantities"
         there = self.cells - {""}
         if there and all(map(_LIST.fullmatch, there)):
             yield (

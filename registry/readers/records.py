@@ -1,6 +1,7 @@
 """Records: a CSV, TSV, JSON-lines or Parquet file whose rows hold a text and its label; or a folder of such parts.
 
 A row may hold a list of words and one of their tags; CoNLL-like files, a word and its tag a line, are read as such.
+Fields of an object in a cell are columns of their own, by dotted names.
 
 Where a file ends in train and another in test or validation, they are parts. Columns are named, or recognized by what
 they are called; what was taken is noted. Rows are read one after the other: of very long files a draw is kept.
@@ -8,9 +9,10 @@ they are called; what was taken is noted. Rows are read one after the other: of 
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 
 from registry.cards import Task
@@ -90,8 +92,11 @@ _NUMBERS = (
 )
 _TAG_THEM = "Write a word and its tag in each line, an empty line behind a sentence."
 _FLATTEN = (
-    "Its cells hold objects: make columns of their fields first (pandas.json_normalize), and write a row for each text."
+    "Its cells hold lists of objects: make columns of their fields first (pandas.json_normalize), and write a row for "
+    "each text."
 )
+_MOST_NESTED = 4
+"""How deep in objects a column may lie."""
 _ALIKE = "Give the columns of every part the same names."
 _NAME_THEM = "Name the columns: --text COLUMN --label COLUMN (text=, label= in Python)."
 
@@ -341,7 +346,32 @@ def _opened(path: Path, seed: int) -> _File:
         raise BadTable(path, f"row {number} has {row['']}, and so it is in every row", quotes)
     if drawn.note:
         notes.append(f"{path.name} has {drawn.seen:,} rows: {drawn.note} was read")
-    return _File(path, dict(drawn.entries), tuple(notes))
+    return _File(path, _flattened(dict(drawn.entries)), tuple(notes))
+
+
+def _flattened(rows: Mapping[int, TableRecord]) -> Mapping[int, TableRecord]:
+    """With columns of the fields, ``review.text``, for a column whose first cells are all objects."""
+    for _ in range(_MOST_NESTED):
+        kinds: dict[str, set[bool]] = {}
+        for row in islice(rows.values(), _LOOKED_AT):
+            for name, cell in row.items():
+                if cell is not None:
+                    kinds.setdefault(name, set()).add(isinstance(cell, dict))
+        opened = {name for name, objects in kinds.items() if objects == {True}}
+        if not opened:
+            break
+        rows = {number: _unfolded(row, opened) for number, row in rows.items()}
+    return rows
+
+
+def _unfolded(row: TableRecord, opened: Collection[str]) -> TableRecord:
+    flat: dict[str, object] = {}
+    for name, cell in row.items():
+        if name in opened and isinstance(cell, dict):
+            flat |= {f"{name}.{field}": inner for field, inner in cell.items()}
+        else:
+            flat[name] = cell
+    return flat
 
 
 def _columns(file: _File, wanted: RecordColumns, *, labelled: bool) -> tuple[RecordColumns, list[str]]:
@@ -427,7 +457,8 @@ def _pair(names: Sequence[str]) -> tuple[str | None, str | None]:
 
 
 def _first_of(names: Sequence[str], known: Sequence[str]) -> str | None:
-    lowered = {str(name).strip().lower(): name for name in reversed(names)}
+    lowered = {str(name).strip().lower().rpartition(".")[2]: name for name in reversed(names)}
+    lowered |= {str(name).strip().lower(): name for name in reversed(names)}
     return next((lowered[name] for name in known if name in lowered), None)
 
 

@@ -257,8 +257,31 @@ def test_a_registry_beside_the_parts_is_no_data(tmp_path):
     assert len(read_records(tmp_path, limit=99).items) == 6
 
 
+def test_fields_of_objects_are_columns_by_dotted_names(tmp_path):
+    rows = [
+        {"id": row, "review": {"text": f"words {row}", "of": {"lang": "en"}}, "meta": {"stars": "ab"[row % 2]}}
+        for row in range(8)
+    ]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(BadTable, match=r"labels among id, review\.text, review\.of\.lang, meta\.stars"):
+        read_records(tmp_path / "a.jsonl", limit=99)
+    read = read_records(tmp_path / "a.jsonl", columns=RecordColumns(label="meta.stars"), limit=99)
+    assert any("'review.text' as text" in note for note in read.notes)
+    assert len(read.items) == 8
+    assert set(read.labels) == {"a", "b"}
+
+
+@pytest.mark.parametrize(("first", "last", "noted"), [(1, 5, True), (0, 4, False), (1, 2, False), (1, 12, False)])
+def test_what_may_be_a_scale_of_ratings_is_noted(tmp_path, first, last, noted):
+    stars = [first + row % (last - first + 1) for row in range(24)]
+    (tmp_path / "a.csv").write_text("text,stars\n" + "".join(f"words {row},{star}\n" for row, star in enumerate(stars)))
+    read = read_records(tmp_path / "a.csv", limit=99)
+    assert read.task is Task.CLASSIFICATION
+    assert any("where they are ratings, --task regression" in note for note in read.notes) is noted
+
+
 def test_objects_in_cells_and_files_of_other_kinds_have_a_remedy(tmp_path):
-    (tmp_path / "a.jsonl").write_text("".join(f'{{"data": {{"text": "words {row}"}}}}\n' for row in range(4)))
+    (tmp_path / "a.jsonl").write_text("".join(f'{{"data": [{{"text": "words {row}"}}]}}\n' for row in range(4)))
     with pytest.raises(BadTable) as nested:
         read_records(tmp_path / "a.jsonl", limit=99)
     assert "json_normalize" in nested.value.remedy
