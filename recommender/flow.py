@@ -585,14 +585,27 @@ def _judged(question: _Question, screened: Sample, listed: Shortlist, keep: int)
     if judged is not None and (judged.ranked or not judged.undone):
         return judged
     reference = _baseline(question, screened) if judged is None else judged.reference
-    known = None
-    if _is_fused(question.sample):
-        known = ProbePrior.of(_fusion(question.sample, question.history, question.zoo).cases, question.sample.modality)
     ranked, failed = foresee(
-        listed.candidates, question.sample, reference, known, question.zoo, keep=keep, seed=question.seed
+        listed.candidates,
+        question.sample,
+        reference,
+        _prior(question),
+        question.zoo,
+        keep=keep,
+        alike=_is_fused(question.sample),
+        seed=question.seed,
     )
     undone = () if judged is None else judged.undone
     return _Judged(screened, ranked, reference, failed, undone, unprobed=True)
+
+
+def _prior(question: _Question) -> ProbePrior:
+    """What probes of other samples say; of those with classes where none of such samples is fused."""
+    sample = question.sample
+    if _is_fused(sample):
+        return ProbePrior.of(_fusion(sample, question.history, question.zoo).cases, sample.modality)
+    classes = (o for o in question.zoo.history() if o.task is Task.CLASSIFICATION and not o.conditions.get("flattered"))
+    return ProbePrior.of(Fusion.of(classes, without=sample.digest).cases, sample.modality)
 
 
 def _judge(question: _Question, probed: Sample, candidates: tuple[Candidate, ...], race: Race) -> _Judged:

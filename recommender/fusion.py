@@ -511,10 +511,17 @@ class ProbePrior:
         raw = float(log_odds(no_transfer))
         if self.weights is None:
             return no_transfer, self.deviation * _slope(no_transfer), 0
-        row = [1.0, raw] if self.elsewhere else [1.0, raw, nearer, float(np.log(parameters / 1e6))]
-        record, probes = self.records.get(checkpoint, (0.0, 0))
-        score = from_log_odds(float(np.array(row) @ self.weights) + record)
-        return score, max(_LEAST, self.deviation * _slope(score)), probes
+        score = from_log_odds(
+            float(np.array([1.0, raw]) @ self.weights[:2]) + self.beside(checkpoint, nearer, parameters)
+        )
+        return score, max(_LEAST, self.deviation * _slope(score)), self.records.get(checkpoint, (0.0, 0))[1]
+
+    def beside(self, checkpoint: str, nearer: float, parameters: int) -> float:
+        """What its size, its source and its own probes elsewhere add to a checkpoint's probe, in log-odds."""
+        if self.weights is None or self.elsewhere:
+            return 0.0
+        own = np.array([nearer, np.log(parameters / 1e6)]) @ self.weights[2:]
+        return float(own) + self.records.get(checkpoint, (0.0, 0))[0]
 
 
 def _before_probe(case: Case, *, elsewhere: bool) -> list[float]:

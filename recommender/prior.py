@@ -19,6 +19,8 @@ from registry.zoo import Zoo
 __all__ = ["foresee"]
 
 _DRAWS = 500
+_LEVELS = 0.05, 0.95
+"""Between which a score is taken for a share, where differences in log-odds become differences of scores."""
 UNKNOWN = 0.2
 """Deviation of a score of which nothing is known but what *no transfer* scores."""
 
@@ -27,31 +29,39 @@ def foresee(
     candidates: Sequence[Candidate],
     sample: Sample,
     reference: Baseline,
-    known: ProbePrior | None,
+    known: ProbePrior,
     zoo: Zoo,
     *,
     keep: int,
+    alike: bool = True,
     seed: int = 0,
 ) -> tuple[tuple[Ranked, ...], tuple[Skipped, ...]]:
     """The ``keep`` checkpoints of which most is expected, best first; who cannot be opened is skipped.
 
-    ``known`` is None where nothing is known of probes of such samples: then they stay in the order in which they come.
+    Where what is ``known`` is not of samples that are ``alike``, it says in which order they stand and how far apart,
+    not what they score.
     Nets are opened for the names of their blocks; no row is seen by any.
     """
     shares = [_nearness(candidate) for candidate in candidates]
     usual = float(np.mean([share for share in shares if share is not None] or [0.0]))
-    rows: list[tuple[Candidate, Expected, str]] = []
+    nearer = [0.0 if share is None else share - usual for share in shares]
     metric, raw = sample.metric, reference.plain
-    for candidate, share in zip(candidates, shares, strict=True):
-        card = candidate.checkpoint
-        if known is None:
-            mean, deviation, why = raw, UNKNOWN, "nothing is known of probes of such samples"
-        else:
-            nearer = 0.0 if share is None else share - usual
-            mean, deviation, probes = known.expect(raw, card.digest[:8] or card.name, nearer, card.parameters)
+    named = [(one.checkpoint.digest[:8] or one.checkpoint.name, one.checkpoint.parameters) for one in candidates]
+    beside = [known.beside(name, near, size) for (name, size), near in zip(named, nearer, strict=True)]
+    slope = (level := float(np.clip(raw, *_LEVELS))) * (1 - level)
+    rows: list[tuple[Candidate, Expected, str]] = []
+    for candidate, (name, size), near, own in zip(candidates, named, nearer, beside, strict=True):
+        if alike:
+            mean, deviation, probes = known.expect(raw, name, near, size)
             why = (
                 f"expected from raw features' {metric.words(raw)}, its size, how near its domain is, and {probes:,} "
                 f"probes of it on other samples; by {known.cases:,} probes in all"
+            )
+        else:
+            mean, deviation = raw - slope * (max(beside) - own), UNKNOWN
+            why = (
+                "nothing is known of probes of such samples; its place is what its size, how near its domain is, and "
+                f"it itself came to in {known.cases:,} probes of classes"
             )
         rows.append((candidate, Expected.around(metric, mean, Z * deviation), why))
     rows.sort(key=lambda row: -row[1].mean)

@@ -50,12 +50,15 @@ def tune_as_advised(page: Page) -> None:
     page.get_by_role("button", name="Start").click()
 
 
-def test_a_path_becomes_advice_and_a_tuning_that_a_reload_does_not_lose(
+def test_a_path_requested_twice_becomes_one_advice_and_a_tuning_that_a_reload_does_not_lose(
     page: Page, picker: Served, stripes: Path
 ) -> None:
     request_advice(page, picker, stripes)
+    expect(page.get_by_role("button", name="Stop")).to_be_visible()
+    request_advice(page, picker, stripes)
     expect(page.get_by_text("How sure")).to_be_visible(timeout=180_000)
     assert "advice=" in page.url
+    assert len([*(picker.home / "jobs").glob("*.log")]) == 1
     expect(page.locator("[data-testid=stVegaLiteChart]").first).to_be_visible()
     tune_as_advised(page)
     page.wait_for_url(re.compile("job=|run="))
@@ -104,12 +107,3 @@ def test_a_table_of_quantities_is_advised_and_tuned_with_scores_as_numbers(
 def test_a_path_that_does_not_exist_is_told_and_nothing_breaks(page: Page, picker: Served, tmp_path: Path) -> None:
     request_advice(page, picker, tmp_path / "nowhere")
     expect(page.get_by_text("does not exist").first).to_be_visible(timeout=60_000)
-
-
-def test_asking_twice_starts_one_job(page: Page, picker: Served, stripes: Path) -> None:
-    request_advice(page, picker, stripes)
-    expect(page.get_by_role("button", name="Stop")).to_be_visible()
-    request_advice(page, picker, stripes)
-    expect(page.get_by_text("How sure")).to_be_visible(timeout=180_000)
-    logs = list((picker.home / "jobs").glob("*.log"))
-    assert len(logs) == 1

@@ -8,6 +8,8 @@ import pytest
 from recommender.constraints import Constraints
 from recommender.effort import Deadline, Effort
 from recommender.flow import recommend
+from recommender.fusion import ProbePrior
+from recommender.prior import foresee
 from recommender.race import looked_rows, most_finalists, race
 from recommender.results import Candidate
 from registry.features import Encoded
@@ -211,6 +213,18 @@ def test_quick_advice_shows_no_row_to_any_checkpoint_and_says_so(ground):
         assert choice.to_dict()["blocks"] == []
     assert not advice.verdict.transfer
     assert advice.verdict.sentence.startswith("Not known: nothing was probed")
+
+
+def test_where_nothing_is_known_of_such_samples_probes_of_classes_say_who_stands_first_and_not_what_is_scored(ground):
+    zoo, _, sample = ground
+    cards = [replace(zoo.checkpoint(name), digest=f"{place}" * 8) for place, name in enumerate((*BLIND, *SIGHTED))]
+    known = ProbePrior(np.array([2.0, 1.0, 0.0, 0.0]), {cards[-1].digest: (0.5, 3)}, 0.3, 40, elsewhere=False)
+    reference = ask(ground, effort=Effort.QUICK).baseline
+    ranked, _ = foresee([Candidate(card, None) for card in cards], sample, reference, known, zoo, keep=3, alike=False)
+    assert [row.checkpoint.name for row in ranked] == ["dim", "blind a", "blind b"]
+    assert ranked[0].expected.mean == pytest.approx(reference.plain)
+    assert ranked[1].expected.mean < ranked[0].expected.mean
+    assert all("nothing is known of probes of such samples" in row.because[0] for row in ranked)
 
 
 def test_a_deadline_counts_from_its_making():
