@@ -20,6 +20,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 sys.modules["transferzoo"] = transferzoo  # the checkout's, whatever is installed
 
+_MAIN = sys.modules["__main__"]
+
 settings.register_profile("any machine", deadline=None, max_examples=40)
 settings.register_profile("long", deadline=None)
 settings.load_profile("any machine")
@@ -61,6 +63,12 @@ def draw_folder(root: Path, counts: dict[str, int], *, start: int = 0) -> Path:
             Image.fromarray(drawn(seed)).save(folder / f"{place}.png")
             seed += 1
     return root
+
+
+@pytest.fixture(autouse=True)
+def main_module() -> None:
+    """The main program, which processes that a test starts read anew, is no page that another test has run."""
+    sys.modules["__main__"] = _MAIN
 
 
 @pytest.fixture
