@@ -59,10 +59,12 @@ def foresee(
             )
         else:
             mean, deviation = raw - slope * (max(beside) - own), UNKNOWN
-            why = (
-                "nothing is known of probes of such samples; its place is what its size, how near its domain is, and "
-                f"it itself came to in {known.cases:,} probes of classes"
-            )
+            why = "nothing is known of probes of such samples"
+            if any(beside):
+                why += (
+                    "; its place is what its size, how near its domain is, and it itself came to in "
+                    f"{known.cases:,} probes of classes"
+                )
         rows.append((candidate, Expected.around(metric, mean, Z * deviation), why))
     rows.sort(key=lambda row: -row[1].mean)
     ranked: list[Ranked] = []

@@ -350,14 +350,21 @@ def _opened(path: Path, seed: int) -> _File:
 
 
 def _flattened(rows: Mapping[int, TableRecord]) -> Mapping[int, TableRecord]:
-    """With columns of the fields, ``review.text``, for a column whose first cells are all objects."""
+    """With columns of the fields, ``review.text``, for a column whose first cells are all objects.
+
+    One stays whole where another's name begins as its fields' would.
+    """
     for _ in range(_MOST_NESTED):
         kinds: dict[str, set[bool]] = {}
         for row in islice(rows.values(), _LOOKED_AT):
             for name, cell in row.items():
                 if cell is not None:
                     kinds.setdefault(name, set()).add(isinstance(cell, dict))
-        opened = {name for name, objects in kinds.items() if objects == {True}}
+        opened = {
+            name
+            for name, objects in kinds.items()
+            if objects == {True} and not any(other.startswith(f"{name}.") for other in kinds)
+        }
         if not opened:
             break
         rows = {number: _unfolded(row, opened) for number, row in rows.items()}

@@ -269,6 +269,8 @@ def test_fields_of_objects_are_columns_by_dotted_names(tmp_path):
     assert any("'review.text' as text" in note for note in read.notes)
     assert len(read.items) == 8
     assert set(read.labels) == {"a", "b"}
+    (tmp_path / "b.jsonl").write_text("".join(json.dumps(row | {"meta.stars": "c"}) + "\n" for row in rows))
+    assert set(read_records(tmp_path / "b.jsonl", columns=RecordColumns(label="meta.stars"), limit=99).labels) == {"c"}
 
 
 @pytest.mark.parametrize(("first", "last", "noted"), [(1, 5, True), (0, 4, False), (1, 2, False), (1, 12, False)])
