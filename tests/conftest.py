@@ -32,7 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--long",
         action="store_true",
-        help="100 examples for 40, and a hundred kills for a few",
+        help="100 examples for 40, a hundred kills for a few, and variants that take about a minute",
     )
 
 
@@ -40,6 +40,14 @@ def pytest_configure(config: pytest.Config) -> None:
     """With `--long` as many examples as Hypothesis takes by itself."""
     if config.getoption("--long"):
         settings.load_profile("long")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without `--long` no variant that takes long."""
+    if not config.getoption("--long"):
+        long = [item for item in items if item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
 
 
 def pytest_collection_finish() -> None:

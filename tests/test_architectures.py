@@ -50,6 +50,8 @@ REFUSED: dict[str, set[str]] = {
 }
 LACKING = {"DinatForImageClassification": "natten", "TimmWrapperForImageClassification": "timm"}
 """What must be missing for the refusal to stand."""
+LONG = {"efficientnet": pytest.mark.long}
+"""It works at its full 600 pixels alone."""
 WITHOUT_CLASSIFIER = ("aimv2", "blip-2", "dinov3_convnext", "dinov3_vit", "dpt", "flava")
 """A few of a hundred."""
 IMAGES = (*auto_class(modalities["image"])._model_mapping._model_mapping, *WITHOUT_CLASSIFIER)
@@ -58,7 +60,10 @@ IMAGES = (*auto_class(modalities["image"])._model_mapping._model_mapping, *WITHO
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("modality", "of_type"),
-    [*(("image", of_type) for of_type in IMAGES), *(("text", of_type) for of_type in USUAL["text"])],
+    [
+        *(pytest.param("image", of_type, marks=LONG.get(of_type, ())) for of_type in IMAGES),
+        *(("text", of_type) for of_type in USUAL["text"]),
+    ],
 )
 def test_no_architecture_refuses_more_than_is_known(modality, of_type):
     threads = torch.get_num_threads()

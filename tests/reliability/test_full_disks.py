@@ -51,7 +51,17 @@ def fill(disk: Path, leave: int) -> Path:
     return ballast
 
 
-@pytest.mark.parametrize("leave", [MEGA // 16, MEGA, 3 * MEGA, 7 * MEGA, 13 * MEGA], ids=lambda size: f"{size >> 10}K")
+@pytest.mark.parametrize(
+    "leave",
+    [
+        MEGA // 16,
+        pytest.param(MEGA, marks=pytest.mark.long),
+        3 * MEGA,
+        pytest.param(7 * MEGA, marks=pytest.mark.long),
+        13 * MEGA,
+    ],
+    ids=lambda size: f"{size >> 10}K",
+)
 def test_a_tuning_that_the_disk_is_full_for_is_told_rolled_back_and_finished_when_there_is_room(
     product: Product, data: Path, undisturbed: tuple[str, float], small_disk: Callable[[int], Path], leave: int
 ) -> None:
