@@ -168,7 +168,7 @@ def test_it_goes_the_whole_way_by_the_command_line_alone(registered, command, nu
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("strategy", ["lp-ft", pytest.param("lora", marks=pytest.mark.long)])
+@pytest.mark.parametrize("strategy", ["lp-ft", "lora"])
 def test_a_run_that_was_killed_comes_to_the_weights_that_it_would_have_come_to(
     strategy, registered, command, numbers_site
 ):

@@ -18,9 +18,9 @@ def test_what_a_killed_worker_was_at_is_taken_over_and_never_by_two_at_once(plac
 
 @pytest.mark.slow
 def test_many_killed_workers_lose_no_job(request, place, tmp_path):
-    kills = 100 if request.config.getoption("long") else 16
+    kills, at_work, taken_over = (100, 30, 5) if request.config.getoption("long") else (16, 0, 0)
     figures = kill_at_random(place, tmp_path, kills=kills, seed=1)
     assert figures.twice == figures.unfinished == ()
     assert figures.finished == 2 * kills
-    assert figures.at_work > 0
-    assert figures.taken_over > 0
+    assert figures.at_work > at_work
+    assert figures.taken_over > taken_over
