@@ -9,7 +9,7 @@ goes to the registry by `recommender.runs.provider.ZooProvider.record`.
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -604,7 +604,7 @@ def _prior(question: _Question) -> ProbePrior:
     sample = question.sample
     if _is_fused(sample):
         return ProbePrior.of(_fusion(sample, question.history, question.zoo).cases, sample.modality)
-    classes = (o for o in question.zoo.history() if o.task is Task.CLASSIFICATION and not o.conditions.get("flattered"))
+    classes = (o for o in _unflattered(question.zoo) if o.task is Task.CLASSIFICATION)
     return ProbePrior.of(Fusion.of(classes, without=sample.digest).cases, sample.modality)
 
 
@@ -757,8 +757,13 @@ def _candidates(
 
 def _fusion(sample: Sample, history: History, zoo: Zoo) -> Fusion:
     """All outcomes of other samples, of whatever modality."""
-    others = (o for o in zoo.history() if o.modality != sample.modality and not o.conditions.get("flattered"))
+    others = (o for o in _unflattered(zoo) if o.modality != sample.modality)
     return Fusion.of((*history.outcomes, *others), without=sample.digest)
+
+
+def _unflattered(zoo: Zoo) -> Iterator[Outcome]:
+    """Outcomes on rows that their checkpoint had not seen."""
+    return (outcome for outcome in zoo.history() if not outcome.conditions.get("flattered"))
 
 
 def _standing(row: Ranked) -> Standing:
@@ -776,12 +781,12 @@ def _standing(row: Ranked) -> Standing:
 
 
 def _history(zoo: Zoo, sample: Sample) -> History:
-    """Outcomes of the same modality and task: another's score says nothing here, nor does one on rows that were seen.
+    """Outcomes of the same modality and task: another's score says nothing here.
 
     Where nearly all rows and their targets are those of this sample, an outcome counts as one of it.
     """
     of = (sample.modality, sample.task)
-    outcomes = [o for o in zoo.history() if (o.modality, o.task) == of and not o.conditions.get("flattered")]
+    outcomes = [o for o in _unflattered(zoo) if (o.modality, o.task) == of]
     ours = RowKeys.of("", labelled_digests(sample)).keys
     digests = {sample.digest}
     for digest in {o.sample_digest for o in outcomes if o.origin is Origin.OURS} - digests:

@@ -943,7 +943,7 @@ def _published(outcomes: Sequence[Outcome]) -> list[Case]:
     """Cases of a table that has a whole sample's figures: each candidate beside the others of the sample.
 
     What is the same for all rows of a sample (``family``), of a draw (``classes``, ``no_transfer``), or of a pair
-    (``body`` and the scores), may stand in one.
+    (the scores), may stand in one.
     """
     samples: dict[str, list[Outcome]] = {}
     for one in sorted(outcomes, key=lambda row: (-row.rows_train, row.strategy, row.id)):

@@ -45,6 +45,10 @@ _DESCRIBED = frozenset({"audio", "image", "text"})
 
 Model = TypeVar("Model", bound=BaseModel)
 AnyCard = TypeVar("AnyCard")
+SAME = "="
+"""In a table of outcomes, for what the row before has."""
+_Cells = Mapping[str | None, str | None]
+"""Of a row of a table, by column; cells beyond the columns are None's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +106,24 @@ def read_lens(folder: Path, modality: str) -> Lens:
     if lens.digest != card.digest:
         raise BadCard(folder / "lenses.yaml", f"{modality}.digest", f"the files give {lens.digest}")
     return lens
+
+
+def whole_rows(rows: Iterable[_Cells]) -> Iterator[_Cells]:
+    """Rows of a table of outcomes with what an earlier row has alone: of weights name and body, of a draw test rows.
+
+    A cell that is `SAME` has what the row before has.
+    """
+    before: _Cells = {}
+    of_weights: dict[str, dict[str | None, str | None]] = {}
+    tests: dict[object, str] = {}
+    for written in rows:
+        row = before = {name: before.get(name) if cell == SAME else cell for name, cell in written.items()}
+        drawn = tuple(map(row.get, ("sample_name", "draw", "rows_train")))
+        tests[drawn] = row.get("rows_test") or tests.get(drawn, "")
+        known: dict[str | None, str | None] = {name: of for name in ("checkpoint", "body") if (of := row.get(name))}
+        if weights := row.get("weights"):
+            known = of_weights[weights] = of_weights.get(weights, {}) | known
+        yield {**row, **known, "rows_test": tests[drawn]}
 
 
 def write_checkpoint(folder: Path, card: Checkpoint) -> Path:
@@ -299,22 +321,10 @@ def _read_outcomes(path: Path) -> list[Outcome]:
         raise BadCard(path, "(all)", str(cause)) from cause
     except csv.Error as cause:
         raise BadCard(path, "(all)", f"no CSV: {cause}") from cause
-    return [_read_outcome(path, number, row) for number, row in enumerate(_whole(rows), start=2)]
+    return [_read_outcome(path, number, row) for number, row in enumerate(whole_rows(rows), start=2)]
 
 
-def _whole(rows: Iterable[Mapping[str | None, str | None]]) -> Iterator[Mapping[str | None, str | None]]:
-    """The rows with the checkpoint's name, of weights, and the test rows, of a draw, that an earlier row has alone."""
-    names: dict[object, str] = {}
-    tests: dict[object, str] = {}
-    for row in rows:
-        weights, drawn = row.get("weights"), tuple(map(row.get, ("sample_name", "draw", "rows_train")))
-        name = row.get("checkpoint") or (names.get(weights) if weights else None)
-        tested = row.get("rows_test") or tests.get(drawn)
-        names[weights], tests[drawn] = name or "", tested or ""
-        yield {**row, "checkpoint": name, "rows_test": tested}
-
-
-def _read_outcome(path: Path, number: int, row: Mapping[str | None, str | None]) -> Outcome:
+def _read_outcome(path: Path, number: int, row: _Cells) -> Outcome:
     """One row; an empty cell counts as absent, a column that is none of the card's is a condition."""
     if None in row:
         raise BadCard(path, f"line {number}", "more cells than columns")

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from registry.catalog import whole_rows
 from registry.home import catalog_folder
 from tests.benchmarks.proving_ground.cells import Cell, Result
 from tests.benchmarks.proving_ground.measured import MOST_BYTES, fitting, longest, rows_of
@@ -75,12 +76,20 @@ def test_as_few_rows_give_way_as_must_and_those_from_scratch_first():
     assert gone == [set(), {("scratch", 5)}, {("scratch", 5), ("lp-ft", 5)}]
 
 
+def test_short_trainings_beside_long_ones_give_way_before_those_whose_strategy_was_long_elsewhere():
+    alone = of(6, "lp-ft", 0.5, rows=800, epochs=5)
+    rows = table([*TWO_DRAWS, alone])
+    left = [fitting(rows, lambda kept, less=less: len(kept) <= len(rows) - less) for less in (1, 2, 3)]
+    gone = [{row["rows_train"] for row in rows if row not in kept} for kept in left]
+    assert gone == [{600}, {600, 800}, {600, 800}]
+
+
 @pytest.mark.parametrize("name", ["measured.csv", "measured_text.csv"])
 def test_the_table_is_small_and_states_of_every_training_what_was_known_before(name):
     path = catalog_folder() / "outcomes" / name
     assert path.stat().st_size <= MOST_BYTES
     with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+        rows = list(whole_rows(csv.DictReader(file)))
     assert all(row["score"] for row in rows)
     draws = {(row["sample_name"], row.get("draw"), row["rows_train"]) for row in rows}
     assert draws == {

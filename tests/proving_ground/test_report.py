@@ -26,6 +26,7 @@ from tests.benchmarks.proving_ground.pictures import draw
 from tests.benchmarks.proving_ground.strategies import judge_strategies
 from tests.benchmarks.proving_ground.truth import figures_of, kept_now, truth_of
 from tests.benchmarks.proving_ground.words import report_in_words
+from tests.benchmarks.retrained import of_best
 from tests.proving_ground.planted import drawn, lines_of, tables, world
 from tests.proving_ground.planted import result as line
 
@@ -241,6 +242,23 @@ def test_what_is_recommended_loses_what_it_scores_less_than_the_best():
     without = {one.cell: results[one.cell] for one in cells[:2]}
     assert judge_strategies(cells, without, {}, [setting], now, reached) is None
     assert judge_strategies(cells, without, {}, [setting], now).lost == 0
+
+
+def test_the_best_of_a_first_training_is_held_against_a_second_where_all_were_trained_twice():
+    true = world()
+    design, _, _ = lines_of(true, {})
+    setting = Setting(150, 20, 1)
+    epochs, reached = {"block-probe": 0, "lp-ft": 20, "scratch": 20}, (600, 700, 500)
+    cells = [
+        replace(design[0], cell=place, target=target, strategy=way, rows=150, seed=1, epochs=epochs[way])
+        for place, (target, way) in enumerate(((target, way) for target in ("one", "two") for way in epochs), start=1)
+    ]
+    first = {one.cell: line(one, np.arange(1000) < right) for one, right in zip(cells, 2 * reached, strict=True)}
+    again = {1: first[1], 2: line(cells[1], np.arange(1000) < 500), 3: first[3], 4: first[4], 5: first[5]}
+    same, other = (of_best(cells, first, results, setting) for results in (first, again))
+    assert (same.pairs, same.lost, same.recommended) == (2, 0, {"lp-ft": 2})
+    assert (other.pairs, other.recommended, other.good[0]) == (1, {"lp-ft": 1}, 0)
+    assert other.lost == pytest.approx(0.1)
 
 
 def test_what_is_expected_from_scratch_is_held_against_what_it_scored():

@@ -185,13 +185,29 @@ def test_outcomes_are_read_with_what_was_known_before_them(folder):
     assert first.id == read_catalog(folder).outcomes[0].id
 
 
-def test_the_name_of_weights_and_the_rows_tested_need_stand_in_their_first_outcome_alone(folder):
+def test_name_and_body_of_weights_and_the_rows_tested_need_stand_in_their_first_outcome_alone(folder):
     row = {"checkpoint": "mine", "weights": "0a1b", "sample_name": "pets", "strategy": "full", "score": "0.9"}
-    row |= {"rows_train": "60", "rows_test": "40"}
-    other = {**row, "checkpoint": "other", "weights": "2c3d", "rows_test": ""}
-    outcomes(folder, row, other, {**row, "checkpoint": "", "rows_test": "", "score": "0.8"})
-    read = [(outcome.checkpoint, outcome.rows_test) for outcome in read_catalog(folder).outcomes]
-    assert read == [("mine", 40), ("other", 40), ("mine", 40)]
+    row |= {"rows_train": "60", "rows_test": "40", "body": "ResNet-1M@32"}
+    other = {**row, "checkpoint": "other", "weights": "2c3d", "rows_test": "", "body": "ViT-2M@32"}
+    outcomes(folder, row, other, {**row, "checkpoint": "", "body": "", "rows_test": "", "score": "0.8"})
+    read = [(one.checkpoint, one.conditions["body"], one.rows_test) for one in read_catalog(folder).outcomes]
+    assert read == [("mine", "ResNet-1M@32", 40), ("other", "ViT-2M@32", 40), ("mine", "ResNet-1M@32", 40)]
+
+
+def test_a_cell_that_stands_for_the_row_before_has_what_that_one_has(folder):
+    row = {"checkpoint": "mine", "sample_name": "pets", "strategy": "full", "rows_train": "60", "score": "0.9"}
+    like = {**row, "sample_name": "=", "strategy": "=", "rows_train": "=", "score": "0.8"}
+    outcomes(folder, row, like, {**like, "strategy": "probe"}, {**like, "score": "0.7"})
+    read = [(one.sample_name, one.strategy, one.rows_train, one.score) for one in read_catalog(folder).outcomes]
+    assert read == [
+        ("pets", way, 60, score) for way, score in (("full", 0.9), ("full", 0.8), ("probe", 0.8), ("probe", 0.7))
+    ]
+
+
+def test_in_the_first_row_nothing_stands_for_the_row_before(folder):
+    outcomes(folder, {"checkpoint": "mine", "sample_name": "=", "strategy": "full", "score": "0.9"})
+    with pytest.raises(BadCard, match=r"line 2\.sample_name"):
+        read_catalog(folder)
 
 
 def test_weights_that_no_outcome_names_are_refused(folder):

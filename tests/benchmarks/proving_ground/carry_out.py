@@ -44,12 +44,14 @@ class Done:
     conditions: dict[str, object] = field(default_factory=dict)
 
 
-def carry_out(cell: Cell, bench: Bench, device: str = "cpu") -> Done:
-    """Train as the cell says and predict its test rows."""
-    return _WAYS.get(cell.strategy, _tuned)(cell, bench, device)
+def carry_out(cell: Cell, bench: Bench, device: str = "cpu", *, again: int = 0) -> Done:
+    """Train as the cell says and predict its test rows; ``again`` gives trainings another seed, and the same rows."""
+    if cell.strategy in _HEADS:
+        return _HEADS[cell.strategy](cell, bench)
+    return _tuned(cell, bench, device, cell.seed + again)
 
 
-def _no_transfer(cell: Cell, bench: Bench, device: str) -> Done:
+def _no_transfer(cell: Cell, bench: Bench) -> Done:
     """Raw pixels; linear head or nearest neighbors, whichever cross-validates better on the training rows."""
     part, began = bench.part(cell), time.process_time()
     train = part.train
@@ -65,19 +67,19 @@ def _no_transfer(cell: Cell, bench: Bench, device: str) -> Done:
     return Done(predicted, time.process_time() - began, {"model": f"raw pixels + {model}"})
 
 
-def _linear_probe(cell: Cell, bench: Bench, device: str) -> Done:
+def _linear_probe(cell: Cell, bench: Bench) -> Done:
     """A logistic head on the last block's pooled features."""
     return _head_on(-1, cell, bench, {})
 
 
-def _block_probe(cell: Cell, bench: Bench, device: str) -> Done:
+def _block_probe(cell: Cell, bench: Bench) -> Done:
     """A logistic head on the block that the product's linear-probe plan reads."""
     choice = choice_of(cell, bench, "linear-probe", NOTHING_YET)
     names = bench.encoder(cell).blocks
     return _head_on(names.index(choice.plan.read), cell, bench, _known(choice))
 
 
-def _tuned(cell: Cell, bench: Bench, device: str) -> Done:
+def _tuned(cell: Cell, bench: Bench, device: str, seed: int) -> Done:
     """The product's plan with the cell's epochs, carried out by the product; its stored net is what is judged."""
     part, choice = bench.part(cell), choice_of(cell, bench, cell.strategy, NOTHING_YET)
     plan = replace(choice.plan, stages=_within(cell.epochs, choice.plan.stages))
@@ -89,7 +91,7 @@ def _tuned(cell: Cell, bench: Bench, device: str) -> Done:
             plan=plan,
             sample=part.train,
             home=Home.find(folder),
-            seed=cell.seed,
+            seed=seed,
             device=device,
         )
         began = time.process_time()
@@ -172,7 +174,7 @@ def _vote(
     return votes.argmax(axis=1)
 
 
-_WAYS: dict[str, Callable[[Cell, Bench, str], Done]] = {
+_HEADS: dict[str, Callable[[Cell, Bench], Done]] = {
     NO_TRANSFER: _no_transfer,
     "linear-probe": _linear_probe,
     "block-probe": _block_probe,

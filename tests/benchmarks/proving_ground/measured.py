@@ -27,6 +27,7 @@ import numpy as np
 
 from recommender.baseline import baseline
 from recommender.fusion import body_of
+from registry.catalog import SAME, whole_rows
 from registry.encoders import open_encoder
 from registry.home import catalog_folder
 from registry.zoo import Zoo
@@ -71,10 +72,11 @@ COLUMNS = (
     "score",
 )
 MOST_BYTES = 100_000
-"""Of the table: where it would be larger, trainings give way to longer ones of the same pair and rows."""
+"""Of the table: where it would be larger, trainings give way to longer ones."""
 _OF_SAMPLE, _OF_DRAW = ("family",), ("rows_test", "classes", "no_transfer")
+_REPEATED = ("sample_name", "strategy", "rows_train", "epochs")
 _SHARES = ("probe", "neighbors", "hscore", "nearer", "no_transfer", "head", "score")
-_OF_PAIR, _OF_ROWS = ("body", "neighbors", "hscore", "nearer"), ("head",)
+_OF_WEIGHTS, _OF_PAIR, _OF_ROWS = ("checkpoint", "body"), ("neighbors", "hscore", "nearer"), ("head",)
 Row = Mapping[str, object]
 Rows = tuple[str, int, int]
 """A target, most rows and a seed."""
@@ -186,40 +188,66 @@ def _once(rows: Iterable[Row]) -> Iterator[Row]:
     stated: set[tuple[object, ...]] = set()
     for row in rows:
         empty: set[str] = set()
-        of_pair, bare = ("sample_name", "weights"), row["strategy"] == "scratch"
+        of_pair = ("sample_name", "weights")
         for columns, of in (
-            *([(("checkpoint",), ("weights",))] if row["weights"] else []),
+            *([(_OF_WEIGHTS, ("weights",))] if row["weights"] else []),
             (_OF_SAMPLE, ("sample_name",)),
             (_OF_DRAW, ("sample_name", "draw", "rows_train")),
-            (_OF_PAIR, (*of_pair, *(["strategy"] if bare else []))),
+            (_OF_PAIR, of_pair),
             (_OF_ROWS, (*of_pair, "draw", "rows_train")),
         ):
             key = (columns, *(str(row[name]) for name in of))
-            if key in stated and not (bare and columns == _OF_PAIR):
+            if key in stated:
                 empty |= {*columns}
             if any(row[name] != "" for name in columns):
                 stated.add(key)
         yield {name: "" if name in empty else value for name, value in row.items()}
 
 
+def _order(row: Row) -> tuple[object, ...]:
+    return row["strategy"] != "linear-probe", row["strategy"], _epochs(row), str(row["draw"]), row["sample_name"]
+
+
+def _compared(rows: Iterable[Row]) -> Iterator[Row]:
+    """The rows: what is the same as in the row before stands for itself."""
+    before: Row = {}
+    for row in rows:
+        same = {name for name in _REPEATED if len(str(row[name])) > 1 and str(row[name]) == str(before.get(name))}
+        before = row
+        yield {name: SAME if name in same else value for name, value in row.items()}
+
+
 def longest(rows: Sequence[Row]) -> list[Row]:
     """The rows but trainings beside longer ones of the same weights, or body, by the same strategy on as many rows."""
-    most: dict[tuple[object, ...], int] = {}
-    for row in rows:
-        key = _trained(row)
-        most[key] = max(most.get(key, 0), int(str(row["epochs"] or 0)))
-    return [row for row in rows if int(str(row["epochs"] or 0)) == most[_trained(row)]]
+    most = _most_epochs(rows, _trained)
+    return [row for row in rows if _epochs(row) == most[_trained(row)]]
 
 
 def fitting(rows: Sequence[Row], fits: Callable[[Sequence[Row]], bool]) -> list[Row]:
-    """As many rows as fit: of trainings beside longer ones the last give way first, from scratch before others."""
-    kept, most = [*rows], {id(row) for row in longest(rows)}
-    shorter = [row for row in reversed(rows) if id(row) not in most]
-    for row in sorted(shorter, key=lambda row: row["strategy"] != "scratch"):
+    """As many rows as fit: trainings that are shorter than others give way, the last of them first.
+
+    Those beside a longer one of the same pair and rows before those whose strategy was trained for longer elsewhere;
+    among each, those from scratch before others.
+    """
+    alone, most = {id(row) for row in longest(rows)}, _most_epochs(rows, lambda row: row["strategy"])
+    shorter = [row for row in reversed(rows) if _epochs(row) < most[row["strategy"]]]
+    kept = [*rows]
+    for row in sorted(shorter, key=lambda row: (id(row) in alone, row["strategy"] != "scratch")):
         if fits(kept):
             break
         kept = [one for one in kept if one is not row]
     return kept
+
+
+def _most_epochs(rows: Sequence[Row], key: Callable[[Row], object]) -> dict[object, int]:
+    most: dict[object, int] = {}
+    for row in rows:
+        most[key(row)] = max(most.get(key(row), 0), _epochs(row))
+    return most
+
+
+def _epochs(row: Row) -> int:
+    return int(str(row["epochs"] or 0))
 
 
 def _trained(row: Row) -> tuple[object, ...]:
@@ -230,7 +258,7 @@ def _written(rows: Sequence[Row], own: Mapping[str, str]) -> str:
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, (*own, *COLUMNS), lineterminator="\n")
     writer.writeheader()
-    writer.writerows({**own, **row} for row in _once(rows))
+    writer.writerows({**own, **row} for row in _compared(_once(sorted(rows, key=_order))))
     return text.getvalue()
 
 
@@ -244,9 +272,7 @@ def _cell(row: Row) -> tuple[str, ...]:
 def _rows_at(path: Path) -> list[Row]:
     """The rows of a table, its shares as short as they are written now."""
     with path.open(newline="") as file:
-        rows = [{**dict.fromkeys(COLUMNS, ""), **row} for row in csv.DictReader(file)]
-    names = {row["weights"]: row["checkpoint"] for row in reversed(rows) if row["checkpoint"]}
-    rows = [{**row, "checkpoint": row["checkpoint"] or names.get(row["weights"], "")} for row in rows]
+        rows = [{name: row.get(name) or "" for name in COLUMNS} for row in whole_rows(csv.DictReader(file))]
     return [{name: _short(float(of)) if of and name in _SHARES else of for name, of in row.items()} for row in rows]
 
 
@@ -268,8 +294,8 @@ def _facts_of(path: Path, sizes: Mapping[Rows, int]) -> dict[Rows, tuple[int, fl
 
 
 def _short(value: float | None) -> str:
-    """Four digits at most, and none that says nothing."""
-    return "" if value is None else f"{value:.4f}".rstrip("0").rstrip(".").removeprefix("0") or "0"
+    """Three digits at most, which is finer than any test part tells, and none that says nothing."""
+    return "" if value is None else f"{value:.3f}".rstrip("0").rstrip(".").removeprefix("0") or "0"
 
 
 def _pairs(
