@@ -8,6 +8,7 @@ they are called; what was taken is noted. Rows are read one after the other: of 
 """
 
 import math
+import shlex
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -132,7 +133,12 @@ class _File:
     def names(self) -> list[str]:
         """Columns that the first rows have."""
         sound = (record for record in self.rows.values() if "" not in record)
-        return list(dict.fromkeys(name for _, row in zip(range(_LOOKED_AT), sound, strict=False) for name in row))
+        return list(dict.fromkeys(name for row in islice(sound, _LOOKED_AT) for name in row))
+
+    @property
+    def first_rows(self) -> list[TableRecord]:
+        """The rows that columns are recognized by."""
+        return [*islice(self.rows.values(), _LOOKED_AT)]
 
     def row_name(self, number: int) -> str:
         """What the item of a row is called."""
@@ -414,16 +420,17 @@ def _columns(file: _File, wanted: RecordColumns, *, labelled: bool) -> tuple[Rec
     if labelled and names == [TOKENS] and is_sentences(file.path):
         raise BadTable(file.path, "its lines hold a word and no tag", _TAG_THEM)
     if text is None:
-        rows = [row for _, row in zip(range(_LOOKED_AT), file.rows.values(), strict=False)]
+        rows = file.first_rows
         nested = any(
             isinstance(member, dict) for row in rows for cell in row.values() for member in (cell, *_members(cell))
         )
-        remedy = _FLATTEN if nested else _NAME_THEM
+        remedy = _FLATTEN if nested else _such_as(file, others, None, wanted.label or _first_of(others, LABEL_NAMES))
         raise BadTable(file.path, f"no column is plainly that of the texts among {shown}", remedy)
     others = [name for name in others if name not in {text, text2}]
     label = wanted.label or _first_of(others, LABEL_NAMES) or (others[0] if len(others) == 1 and labelled else None)
     if label is None and labelled:
-        raise BadTable(file.path, f"no column is plainly that of the labels among {shown}", _NAME_THEM)
+        remedy = _such_as(file, others, text, None)
+        raise BadTable(file.path, f"no column is plainly that of the labels among {shown}", remedy)
     columns = replace(wanted, text=text, text2=text2, label=label)
     new = {role: name for role, name in columns.named.items() if role not in wanted.named and role != name}
     if not labelled:
@@ -435,6 +442,21 @@ def _columns(file: _File, wanted: RecordColumns, *, labelled: bool) -> tuple[Rec
     if "label" in new and any(row.get(str(label)) == label for row in file.rows.values()):
         notes.append(f"{file.path.name}: its first line is taken for headings, and {label!r} of it is a label, too")
     return columns, [*notes, *_of_parts(file, [name for name in others if name not in columns.named.values()])]
+
+
+def _such_as(file: _File, names: Sequence[str], text: str | None, label: str | None) -> str:
+    """To name the columns, and which they may be: the longest cells for the text, the fewest values for the label."""
+    rows = file.first_rows
+    cells = {name: [str(row[name]) for row in rows if row.get(name) is not None] for name in names}
+    others = [name for name in names if name != label]
+    text = text or max(others, key=lambda name: sum(map(len, cells[name])), default=None)
+    values = {name: len({*cells[name]}) for name in others if name != text}
+    few = [name for name, count in values.items() if 2 <= count <= len(cells[name]) / 2]
+    label = label or min(few, key=lambda name: values[name], default=None)
+    if text is None or label is None:
+        return _NAME_THEM
+    text, label = (shlex.quote(printable(str(name))) for name in (text, label))
+    return f"Name the columns, perhaps --text {text} --label {label} (text=, label= in Python)."
 
 
 def _of_parts(file: _File, names: Sequence[str]) -> list[str]:
@@ -475,7 +497,7 @@ def _listed_columns(file: _File, wanted: RecordColumns, *, labelled: bool) -> tu
     Raises:
         UnknownName: there is no column of a name that was given.
     """
-    rows = [row for _, row in zip(range(_LOOKED_AT), file.rows.values(), strict=False)]
+    rows = file.first_rows
     lists = [name for name in file.names if any(isinstance(row.get(name), list) for row in rows)]
     words = [name for name in lists if all(isinstance(word, str) for row in rows for word in _members(row.get(name)))]
     text = wanted.text if wanted.text is not None else _first_of(words, _TOKENS)
@@ -553,7 +575,7 @@ def _parted(cell: object) -> Sequence[object] | None:
 
 def _is_numeric(file: _File, names: Sequence[str]) -> bool:
     """Whether most cells of the columns are numbers."""
-    rows = [row for _, row in zip(range(_LOOKED_AT), file.rows.values(), strict=False)]
+    rows = file.first_rows
     cells = [str(cell) for row in rows for name in names if (cell := row.get(name)) is not None and str(cell)]
     return bool(cells) and 2 * sum(_is_number(cell) for cell in cells) > len(cells)
 
@@ -568,7 +590,7 @@ def _is_number(cell: str) -> bool:
 
 def _only_writing(file: _File, names: Sequence[str], label: str | None) -> str | None:
     """The only column that holds words, several in a cell."""
-    rows = [row for _, row in zip(range(_LOOKED_AT), file.rows.values(), strict=False)]
+    rows = file.first_rows
     written = []
     for name in names:
         words = [len(cell.split()) for row in rows if isinstance(cell := row.get(name), str)]

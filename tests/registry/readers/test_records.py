@@ -247,6 +247,36 @@ def test_a_table_of_numbers_is_told_that_it_is_for_another_tool(tmp_path):
     assert "gradient boosting" in str(refused.value.remedy)
 
 
+@pytest.mark.parametrize(
+    ("columns", "named", "proposed"),
+    [
+        (("id", "day", "said in short", "kind"), {}, "--text 'said in short' --label kind"),
+        (("id", "day", "text", "kind"), {}, "--text text --label kind"),
+        (("title", "day", "said", "label"), {}, "--text said --label label"),
+        (("title", "day", "said", "kind"), {"label": "day"}, "--text said --label day"),
+        (("id", "day", "said", "kind"), {"text": "day"}, "--text day --label kind"),
+    ],
+)
+def test_where_columns_are_not_plain_those_that_may_be_meant_are_proposed(tmp_path, columns, named, proposed):
+    cells = (
+        (f"number {row} of all", f"day {row % 6}", f"words at some length, {row} of them", "abc"[row % 3])
+        for row in range(24)
+    )
+    path = write(tmp_path / "a.csv", [dict(zip(columns, row, strict=True)) for row in cells])
+    with pytest.raises(BadTable, match="no column is plainly") as refused:
+        read_records(path, columns=RecordColumns(**named), limit=99)
+    assert f"perhaps {proposed} " in refused.value.remedy
+
+
+def test_where_no_value_comes_back_no_column_is_proposed(tmp_path):
+    path = write(
+        tmp_path / "a.csv", [{name: f"words {name} {row}" for name in ("one", "two", "three")} for row in range(9)]
+    )
+    with pytest.raises(BadTable) as refused:
+        read_records(path, limit=99)
+    assert "--text COLUMN --label COLUMN" in refused.value.remedy
+
+
 def test_items_without_labels_come_along_each_once_and_are_read_again(tmp_path):
     rows = [{"text": f"a text about {word} {row}", "label": word} for row in range(12) for word in ("tea", "rain")]
     more = [{"body": f"something else {row // 2}", "text": f"more of it {row // 2}", "label": 7} for row in range(8)]
