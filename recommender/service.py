@@ -69,7 +69,6 @@ from recommender.serving.card import write_card
 from recommender.serving.export import Exported, export, export_onnx
 from recommender.serving.predict import Answer, answer
 from recommender.serving.promote import Promoted, promote
-from recommender.tuning.figures import benefit_curves
 from recommender.unprobed import within_budget
 from recommender.workers import open_workers
 from registry.cards import Checkpoint, Domain, Metric, Task
@@ -616,6 +615,8 @@ class _Overheard:
 
 
 def _benefit(request: BenefitRequest, zoo: Zoo, observer: Observer) -> Drawn:
+    from recommender.tuning.figures import benefit_curves  # noqa: PLC0415 - Matplotlib, for which no advice shall wait
+
     seed, named = request.sample.seed, (request.checkpoint, request.strategy)
     sample = read_sample(request.sample, observer)
     steps = _Steps(observer, 0)

@@ -9,7 +9,7 @@ import json
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from hashlib import blake2b, sha256
 from itertools import pairwise
 from typing import Any
@@ -18,10 +18,10 @@ import numpy as np
 from jaxtyping import Float, Float32, Int
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
-from threadpoolctl import ThreadpoolController
 
 from registry.errors import EncoderMismatch, MalformedWeights, NotFinite, NoVariation, TooFewRows, WidthMismatch
 from registry.features import Features
+from registry.threads import few_threads
 
 __all__ = [
     "BANDWIDTHS",
@@ -267,10 +267,10 @@ def sketch_of(domain: str, features: Features, lens: Lens, *, seed: int = 0) -> 
 def orthonormal(rows: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
     """Rows of length 1 at right angles that span the same, as Gram-Schmidt gives them; zeros where one adds nothing.
 
-    LAPACK's QR with the signs of Gram-Schmidt, on one core: its threads would wait for cores that others keep busy.
+    LAPACK's QR with the signs of Gram-Schmidt.
     """
     lengths, kept = np.linalg.norm(rows, axis=1), np.arange(len(rows))
-    with _threadpools().limit(limits=1, user_api="blas"):
+    with few_threads(rows.size * len(rows)):
         while True:
             columns, triangle = np.linalg.qr(rows[kept].T.astype(np.float64))
             pivots = np.diag(triangle)
@@ -281,12 +281,6 @@ def orthonormal(rows: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
     axes = np.zeros(rows.shape)
     axes[kept[: len(pivots)]] = (columns * np.where(pivots < 0, -1.0, 1.0)).T
     return axes
-
-
-@lru_cache
-def _threadpools() -> ThreadpoolController:
-    """NumPy's among the libraries that this process has loaded; to look for them takes longer than a small QR."""
-    return ThreadpoolController()
 
 
 def _drawn(features: Features, most: int, seed: int) -> Features:

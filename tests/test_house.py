@@ -20,11 +20,13 @@ LATE_IMPORTS = {
     "recommender/results.py": 3,  # Altair and what draws SVG, where advice or a run is shown as pictures
     "recommender/runs/mlflow_sync.py": 1,  # MLflow, where it is spoken to
     "recommender/runs/recovery.py": 1,  # SciPy, for which no start shall wait
+    "recommender/service.py": 1,  # Matplotlib, where a benefit is drawn
     "recommender/serving/export.py": 1,  # ONNX Runtime is of an extra
     "recommender/serving/pipeline.py": 1,  # skops, for few
     "recommender/suspects.py": 1,  # pandas and datasets, where labels are doubted
     "recommender/tuning/fitting.py": 2,  # transformers' Trainer, where a net goes on with pretraining first
     "recommender/tuning/heads.py": 2,  # skops, where nothing is transferred
+    "recommender/tuning/recipe.py": 1,  # Matplotlib, where a run is drawn
     "registry/forms.py": 2,  # pydantic, for who has no JSON
     "registry/objects.py": 1,  # fsspec, for who shares objects
     "registry/hub.py": 1,  # the hub's client, in an environment that was set first

@@ -12,6 +12,7 @@ from jaxtyping import Float, Float64, Int, Real
 
 from registry.errors import NoVariation
 from registry.features import Array, content_order, finite_rows
+from registry.threads import few_threads
 
 __all__ = ["Decomposition", "decompose"]
 
@@ -70,7 +71,8 @@ class Decomposition:
     @cached_property
     def _eigen(self) -> tuple[Float64[np.ndarray, " k"], Float64[np.ndarray, "m k"]]:
         gram = self.rows.T @ self.rows if self._tall else self.rows @ self.rows.T
-        values, vectors = np.linalg.eigh(gram)
+        with few_threads(len(gram) ** 3):
+            values, vectors = np.linalg.eigh(gram)
         kept = values > values[-1] * max(self.rows.shape) * np.finfo(np.float64).eps
         return values[kept][::-1], np.ascontiguousarray(vectors[:, kept][:, ::-1])
 

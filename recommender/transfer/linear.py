@@ -5,18 +5,15 @@ Leaving rows out of a ridge regression needs no refit: with H the hat matrix, th
 (I - H_gg)^-1 (y_g - yhat_g) (Allen 1974; Cook & Weisberg 1982 for groups).
 """
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int, Real, Shaped
 from scipy.optimize import minimize
 from scipy.special import expit
-from threadpoolctl import ThreadpoolController
 
 from recommender.transfer.decomposition import Decomposition, decompose
 from recommender.transfer.targets import TargetColumns, group_numbers, parse_targets
@@ -24,6 +21,7 @@ from registry.cards import Task
 from registry.errors import LengthMismatch, SingleClass, WidthMismatch
 from registry.features import Array, finite_rows
 from registry.targets import Targets
+from registry.threads import few_threads
 
 __all__ = ["PENALTIES", "AffineHead", "OutOfFold", "fit_head", "fit_ridge", "left_out", "linear", "out_of_fold"]
 
@@ -33,7 +31,6 @@ _DECAYS = np.logspace(1.5, -3.5, 8)
 """The path of the logistic head's weight decay, in the mean squared singular value per row; strongest first."""
 _SHARPNESS = np.logspace(0, 2.5, 16)
 _INNER_FOLDS = 3
-_MANY_PRODUCTS = 10**8
 _NEWTON_STEPS = 25
 _STEADY = 1e-3
 """A little weight decay, for labels that values tell apart without a fault."""
@@ -418,7 +415,7 @@ def _logistic(
     """
     rows = thin.left * np.sqrt(thin.squares)
     decays = _DECAYS * thin.squares.mean() / len(rows)
-    with _threadpools().limit(limits=_threads_for(rows.size * columns.shape[1]), user_api="blas"):
+    with few_threads(rows.size * columns.shape[1]):
         best, start = _best_decay(rows, columns, list(_inner_folds(thin.order, units)), decays, link)
         fitted = _logistic_fit(rows, columns, decays[best], start, link)
     return (thin.right @ fitted[1:]).T, fitted[0]
@@ -456,17 +453,6 @@ def _best_decay(
             break
     start = np.stack(means)[np.broadcast_to(best, columns.shape[1]), :, np.arange(columns.shape[1])].T
     return best, start
-
-
-@lru_cache
-def _threadpools() -> ThreadpoolController:
-    """NumPy's among the libraries that this process has loaded; to look for them takes longer than a small fit."""
-    return ThreadpoolController()
-
-
-def _threads_for(products: int) -> int:
-    """One for small products: threads that wait for one another there take 30 times as long on a busy machine."""
-    return 1 if products < _MANY_PRODUCTS else max(1, (os.cpu_count() or 1) // 2)
 
 
 def _inner_folds(order: Int[np.ndarray, " n"], units: Int[np.ndarray, " n"]) -> Iterator[np.ndarray]:

@@ -25,7 +25,6 @@ from recommender.runs.tracking import Tracker, TrackerRun
 from recommender.tuning import controls
 from recommender.tuning.conclusion import FinishedRun, conclude, metrics_of
 from recommender.tuning.feature_drift import probe_source
-from recommender.tuning.figures import draw
 from recommender.tuning.fitting import Fit, fit_plan, predicted_of
 from recommender.tuning.splitting import Split, split_rows
 from recommender.tuning.storing import store
@@ -171,6 +170,8 @@ def _control(
 def _drawn(job: Job, split: Split, fit: Fit, metrics: Mapping[str, float], tracker_run: TrackerRun) -> tuple[str, ...]:
     """Draw the run; a picture that cannot be drawn costs the run nothing but a note."""
     try:
+        from recommender.tuning.figures import draw  # noqa: PLC0415 - Matplotlib, for which no advice shall wait
+
         for file in draw(job, split.test.targets.values, predicted_of(split, fit), metrics, fit.forgetting):
             tracker_run.artifact(file)
     except Exception as failure:  # whatever it is, the run is done

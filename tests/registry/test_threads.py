@@ -1,10 +1,12 @@
-"""Items are opened by as many threads as a process has cores for, and alike by none."""
+"""Items are opened by as many threads as a process has cores for, and alike by none; small products have one."""
 
 import threading
 
 import pytest
+from threadpoolctl import threadpool_info
 
-from registry.threads import Cores, prepared, prepared_ahead
+from registry import threads
+from registry.threads import Cores, few_threads, prepared, prepared_ahead
 
 
 @pytest.fixture(params=[None, 0.5, 1.0, 2.0])
@@ -29,3 +31,17 @@ def test_what_cannot_be_prepared_is_raised(share):
     for all_of in (prepared, lambda prepare, items: prepared_ahead(prepare, items, 2)):
         with pytest.raises(ZeroDivisionError):
             list(all_of(lambda item: 1 // item, [1, 0]))
+
+
+@pytest.mark.parametrize(("products", "limit"), [(10**6, 1), (10**9, 8)])
+def test_few_products_are_added_up_by_one_thread_and_many_by_half_of_the_cores(monkeypatch, products, limit):
+    monkeypatch.setattr(threads.os, "cpu_count", lambda: 16)
+    threads._threadpools.cache_clear()  # other tests may have loaded libraries since
+    before = _of_blas()
+    with few_threads(products):
+        assert set(_of_blas()) == {limit}
+    assert _of_blas() == before
+
+
+def _of_blas() -> list[int]:
+    return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
