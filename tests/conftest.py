@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
+from registry.zoo import Zoo
 from tests.objects import s3_environment, s3_server
 from tests.postgres import fresh_database, run_server, why_no_server
 from ui import transferzoo
@@ -87,6 +88,20 @@ def image_folder(tmp_path: Path) -> Callable[..., Path]:
         return draw_folder(tmp_path / name, counts, start=start)
 
     return draw
+
+
+@pytest.fixture(scope="session")
+def opened_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home that was opened once, which takes in the whole catalog; for copies."""
+    home = tmp_path_factory.mktemp("opened") / "home"
+    Zoo.open(home)
+    return home
+
+
+@pytest.fixture
+def new_home(tmp_path: Path, opened_home: Path) -> Path:
+    """``tmp_path / "home"``, as it is after it was opened first."""
+    return Path(shutil.copytree(opened_home, tmp_path / "home"))
 
 
 @pytest.fixture

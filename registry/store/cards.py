@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,19 @@ import numpy as np
 import sqlalchemy as sa
 from jaxtyping import Float32, Int64
 
-from registry.cards import FIRST_MODALITY, Checkpoint, Domain, Keepable, Metric, Origin, Outcome, Task, Wanted
+from registry.cards import (
+    FIRST_MODALITY,
+    Checkpoint,
+    Claim,
+    Domain,
+    Keepable,
+    Locator,
+    Metric,
+    Origin,
+    Outcome,
+    Task,
+    Wanted,
+)
 from registry.errors import AlreadyThere, RegistryCorrupt, UnusableName
 from registry.forms import from_json
 from registry.sketch import RowKeys, Sketch
@@ -212,17 +224,19 @@ class Store:
         Raises:
             AlreadyThere: a name belongs to something else.
         """
-        self.database.write(lambda c: _write(c, entries, bundled=False), _size(entries))
+        rows = _rows_of(entries, bundled=False)
+        self.database.write(lambda c: _write(c, rows, bundled=False), _size(rows))
 
     def write_bundled(self, entries: Entries, notes: Mapping[str, str]) -> None:
         """Replace all that came with the catalog; a user's own entry of the same name stays."""
+        rows = _rows_of(entries, bundled=True)
 
         def work(connection: sa.Connection) -> None:
-            _forget_bundled(connection, entries)
-            _write(connection, entries, bundled=True)
+            _forget_bundled(connection, rows[schema.domains])
+            _write(connection, rows, bundled=True)
             _note(connection, notes)
 
-        self.database.write(work, _size(entries))
+        self.database.write(work, _size(rows))
 
     def write_notes(self, notes: Mapping[str, str]) -> None:
         """Keep these notes in the place of those of their keys."""
@@ -369,11 +383,23 @@ def _undone(form: Mapping[str, object]) -> Sequence[object]:
     return undone if isinstance(undone, Sequence) else ()
 
 
-def _size(entries: Entries) -> int:
+def _rows_of(entries: Entries, *, bundled: bool) -> dict[sa.Table, list[dict[str, object]]]:
+    """Entries as rows of their tables, with their seals: ready before a connection is taken."""
+    cards: dict[sa.Table, Sequence[Card]] = {
+        schema.domains: entries.domains,
+        schema.checkpoints: entries.checkpoints,
+        schema.outcomes: entries.outcomes,
+    }
+    return {table: [card_row(table, card, bundled) for card in of] for table, of in cards.items()} | {
+        schema.sketches: [*map(sketch_row, entries.sketches)],
+        schema.rows: [sealed(schema.rows, {"name": one.owner, "packed": one.pack()}) for one in entries.rows],
+    }
+
+
+def _size(rows: Mapping[sa.Table, Sequence[Row]]) -> int:
     """About how many bytes they take, without the database's own."""
-    cards: tuple[Card, ...] = (*entries.checkpoints, *entries.domains, *entries.outcomes)
-    sketches = sum(2 * sketch.embedding.nbytes + sketch.rows.vectors.nbytes for sketch in entries.sketches)
-    return sum(len(json_text(_plain(card))) for card in cards) + sketches
+    values = (value for of in rows.values() for row in of for value in row.values())
+    return sum(len(value) for value in values if isinstance(value, str | bytes))
 
 
 def _note(connection: sa.Connection, notes: Mapping[str, str]) -> None:
@@ -382,39 +408,52 @@ def _note(connection: sa.Connection, notes: Mapping[str, str]) -> None:
         connection.execute(sa.insert(schema.notes).values(key=key, value=value))
 
 
-def _write(connection: sa.Connection, entries: Entries, *, bundled: bool) -> None:
-    for domain in entries.domains:
-        _add(connection, schema.domains, domain, bundled)
-    for checkpoint in entries.checkpoints:
-        _add(connection, schema.checkpoints, checkpoint, bundled)
-    for outcome in entries.outcomes:
-        _add(connection, schema.outcomes, outcome, bundled)
-    for sketch in entries.sketches:
-        _add_sketch(connection, sketch)
-    for rows in entries.rows:
-        _add_rows(connection, rows)
+def _write(connection: sa.Connection, rows: Mapping[sa.Table, Sequence[Row]], *, bundled: bool) -> None:
+    for table in (schema.domains, schema.checkpoints, schema.outcomes):
+        _add(connection, table, rows[table], bundled)
+    for row in rows[schema.sketches]:
+        _add_in_place(connection, schema.sketches, row, ("domain", "lens"))
+    for row in rows[schema.rows]:
+        _add_in_place(connection, schema.rows, row, ("name",))
 
 
-def _add(connection: sa.Connection, table: sa.Table, card: Card, bundled: bool) -> None:
-    """Insert a card, or replace one of the same content; the catalog's gives way to a user's of the same name.
+def _add(connection: sa.Connection, table: sa.Table, cards: Sequence[Row], bundled: bool) -> None:
+    """Insert rows of cards, or replace those of the same content; the catalog's give way to a user's of that name.
 
     Raises:
-        AlreadyThere: the name belongs to something else.
+        AlreadyThere: a name belongs to something else.
+        UnusableName: a name is no text.
+        RegistryCorrupt: what is there under a name is damaged.
     """
-    row = card_row(table, card, bundled)
-    if not is_utf8(str(row[key_of(table)])):
-        raise UnusableName(table.name.removesuffix("s"), str(row[key_of(table)]))
-    same_name = table.c[key_of(table)] == row[key_of(table)]
-    there = connection.execute(raw(table).where(same_name)).mappings().first()
-    damage = None if there is None else damage_of(table, there)
-    if damage is not None:
-        raise RegistryCorrupt(str(connection.engine.url.database), str(damage))
-    if there is None:
-        connection.execute(sa.insert(table).values(row))
-    elif not bundled and not _same(json.loads(there["card"]), json.loads(str(row["card"]))):
-        raise AlreadyThere(table.name.removesuffix("s"), str(row[key_of(table)]))
-    elif not bundled and not there["bundled"]:
-        connection.execute(sa.update(table).where(same_name).values(row))
+    key, kind = key_of(table), table.name.removesuffix("s")
+    for start in range(0, len(cards), _AT_ONCE):
+        rows = cards[start : start + _AT_ONCE]
+        names = [str(row[key]) for row in rows]
+        for name in names:
+            if not is_utf8(name):
+                raise UnusableName(kind, name)
+        there: dict[object, sa.RowMapping] = {}
+        for one in connection.execute(raw(table).where(table.c[key].in_(names))).mappings():
+            if (damage := damage_of(table, one)) is not None:
+                raise RegistryCorrupt(str(connection.engine.url.database), str(damage))
+            there[one[key]] = one
+        fresh: dict[object, Row] = {}
+        for row in rows:
+            known = there.get(row[key]) or fresh.get(row[key])
+            if known is not None and not bundled and not _same(_card_of(known), _card_of(row)):
+                raise AlreadyThere(kind, str(row[key]))
+            if row[key] not in there:
+                if not bundled or known is None:
+                    fresh[row[key]] = row
+            elif not bundled and not there[row[key]]["bundled"]:
+                connection.execute(sa.update(table).where(table.c[key] == row[key]).values(row))
+        if fresh:
+            connection.execute(sa.insert(table), [*fresh.values()])
+
+
+def _card_of(row: Mapping[Any, Any]) -> dict[str, object]:
+    card: dict[str, object] = json.loads(str(row["card"]))
+    return card
 
 
 def _same(left: Mapping[str, object], right: Mapping[str, object]) -> bool:
@@ -437,38 +476,35 @@ def sketch_row(sketch: Sketch) -> dict[str, object]:
     return sealed(schema.sketches, content)
 
 
-def _add_sketch(connection: sa.Connection, sketch: Sketch) -> None:
-    """Insert a sketch, in the place of a different one of the same domain and lens."""
-    row = sketch_row(sketch)
-    same_place = (schema.sketches.c.domain == sketch.domain, schema.sketches.c.lens == sketch.lens)
-    if connection.scalar(raw(schema.sketches, "seal").where(*same_place)) != row["seal"]:
-        connection.execute(sa.delete(schema.sketches).where(*same_place))
-        connection.execute(sa.insert(schema.sketches).values(row))
+def _add_in_place(connection: sa.Connection, table: sa.Table, row: Row, of: Sequence[str]) -> None:
+    """Insert a row, in the place of a different one of which these columns are the same."""
+    same_place = [table.c[name] == row[name] for name in of]
+    if connection.scalar(raw(table, "seal").where(*same_place)) != row["seal"]:
+        connection.execute(sa.delete(table).where(*same_place))
+        connection.execute(sa.insert(table).values(row))
 
 
-def _add_rows(connection: sa.Connection, rows: RowKeys) -> None:
-    """Insert row keys, in the place of others of the same owner."""
-    row = sealed(schema.rows, {"name": rows.owner, "packed": rows.pack()})
-    there = connection.scalar(sa.select(schema.rows.c.seal).where(schema.rows.c.name == rows.owner))
-    if there != row["seal"]:
-        connection.execute(sa.delete(schema.rows).where(schema.rows.c.name == rows.owner))
-        connection.execute(sa.insert(schema.rows).values(row))
-
-
-def _forget_bundled(connection: sa.Connection, entries: Entries) -> None:
+def _forget_bundled(connection: sa.Connection, domains: Sequence[Row]) -> None:
     """Remove the catalog's cards; its sketches stay where their domains do, so that their numbers do too."""
-    kept = [domain.name for domain in entries.domains]
+    kept = [row["name"] for row in domains]
     connection.execute(sa.delete(schema.domains).where(schema.domains.c.bundled, schema.domains.c.name.not_in(kept)))
     for table in (schema.checkpoints, schema.outcomes):
         connection.execute(sa.delete(table).where(table.c.bundled))
-    for domain in entries.domains:
-        ours = (schema.domains.c.bundled, schema.domains.c.name == domain.name)
-        row = card_row(schema.domains, domain, bundled=True)
+    for row in domains:
+        ours = (schema.domains.c.bundled, schema.domains.c.name == row["name"])
         connection.execute(sa.update(schema.domains).where(*ours).values(row))
 
 
 def _plain(card: Card) -> dict[str, object]:
-    return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(card).items()}
+    return {one.name: _plain_value(getattr(card, one.name)) for one in fields(card)}
+
+
+def _plain_value(value: object) -> object:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Locator | Claim):
+        return asdict(value)
+    return [*map(_plain_value, value)] if isinstance(value, tuple) else value
 
 
 def _domain(card: dict) -> Domain:  # type: ignore[type-arg]

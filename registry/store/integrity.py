@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from hashlib import sha256
 from typing import Any
 
@@ -49,15 +50,21 @@ def sealed(table: sa.Table, row: Mapping[str, object]) -> dict[str, object]:
 def seal_of(table: sa.Table, row: Mapping[str, object]) -> str:
     """SHA-256 over the row's content, column by column, each with its length."""
     total = sha256()
-    sealed = schema.LASTING if table is schema.jobs else {c.name for c in table.c} - {"seal"} - counted_columns(table)
-    if table is schema.checkpoints:
-        sealed -= schema.CHOSEN_BY
-    for column in sorted(sealed):
-        value = bool(row[column]) if isinstance(table.c[column].type, sa.Boolean) else row[column]
+    for column, boolean in _sealed_columns(table):
+        value = bool(row[column]) if boolean else row[column]
         content = bytes(value) if isinstance(value, bytes | memoryview) else _bytes(str(value))
         total.update(f"{column}:{len(content)}:".encode())
         total.update(content)
     return total.hexdigest()
+
+
+@cache
+def _sealed_columns(table: sa.Table) -> tuple[tuple[str, bool], ...]:
+    """By name, and whether they hold booleans."""
+    sealed = schema.LASTING if table is schema.jobs else {c.name for c in table.c} - {"seal"} - counted_columns(table)
+    if table is schema.checkpoints:
+        sealed -= schema.CHOSEN_BY
+    return tuple((name, isinstance(table.c[name].type, sa.Boolean)) for name in sorted(sealed))
 
 
 def damage_of(table: sa.Table, row: Row) -> Damage | None:

@@ -181,6 +181,7 @@ def test_a_benefit_is_measured_on_one_test_part_and_leaves_no_history(zoo):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_benefit(zoo):
     sample = jobs.sample()
     one, two = (measured(zoo, sample, "linear-probe").to_dict() for _ in range(2))

@@ -16,11 +16,11 @@ from tests.ui.pictures import write_stripes
 
 
 @pytest.fixture
-def ground(tmp_path: Path):
+def ground(tmp_path: Path, new_home: Path):
     place = write_stripes(tmp_path)
     sample = Sample.from_folder(place).to_dict()
     time.sleep(0.05)  # a file's time is that of the kernel's last tick
-    with Zoo.open(tmp_path / "home") as zoo:
+    with Zoo.open(new_home) as zoo:
         zoo.keep(replace(advice(choice("a", 0.8, gain=0.3)), sample=sample))
         yield zoo, sample, place
 

@@ -95,8 +95,8 @@ def test_contributions_stand_in_points_by_their_reason(two):
     assert drawn == {"how well the sample is read at all": pytest.approx(4.0), "its domain is far": pytest.approx(-1.0)}
 
 
-def test_the_map_puts_a_sample_at_the_domain_that_it_equals(tmp_path):
-    with Zoo.open(tmp_path) as zoo:
+def test_the_map_puts_a_sample_at_the_domain_that_it_equals(new_home):
+    with Zoo.open(new_home) as zoo:
         sketches = {card.name: zoo.sketch(card.name) for card in zoo.domains("image")}
         known = {name: sketch for name, sketch in sketches.items() if sketch is not None}
         mine = known["mnist"]

@@ -1,10 +1,7 @@
 """A Ray cluster: the same advice as here, and every failure of it by its name."""
 
-import os
 import re
-import subprocess
 import sys
-import time
 from dataclasses import replace
 
 import pytest
@@ -29,8 +26,9 @@ from registry.sample import Sample
 from registry.zoo import Zoo
 from tests.clusters import cluster, lasting, why_no_ray
 from tests.recommender.tuning.jobs import colored
-from tests.servers import ROOT, free_port
+from tests.servers import free_port
 from tests.ui.pictures import write_stripes
+from tests.ui.test_cli import forking
 
 on_ray = pytest.mark.skipif(bool(why_no_ray()), reason=why_no_ray())
 
@@ -104,39 +102,44 @@ def pictures(tmp_path_factory):
     return write_stripes(tmp_path_factory.mktemp("cluster"))
 
 
-@pytest.mark.slow
-@on_ray
-def test_two_workers_advise_what_this_process_does_to_the_bit(pictures, tmp_path, monkeypatch):
-    sample = Sample.from_folder(pictures)
-    with Zoo.open(tmp_path / "here") as zoo, open_workers("local") as hands:
-        here = flow.recommend(sample, zoo, keep=2, workers=hands).to_dict()
-    with cluster() as head, Zoo.open(tmp_path / "there") as zoo:
-        monkeypatch.setenv("RAY_ADDRESS", head.address)
-        with open_workers("ray") as hands:
-            there = flow.recommend(sample, zoo, keep=2, workers=hands).to_dict()
-            for amount, kind in {"many": UnusableRequest, "64": ClusterUnusable}.items():
-                monkeypatch.setenv("TRANSFERZOO_RAY_CPUS", amount)
-                with pytest.raises(kind, match=amount):
-                    flow.recommend(sample, zoo, workers=hands)
-    assert lasting(here) == lasting(there)
-    assert len(there["choices"]) == 2
-    assert any("look" in row["reason"] for row in there["skipped"])
+@pytest.fixture(scope="module")
+def two_workers():
+    """The address of a cluster that leaves no process."""
+    with cluster() as head:
+        yield head.address
     assert head.processes() == []
 
 
 @pytest.mark.slow
 @on_ray
-def test_the_trials_of_the_finalists_are_tasks_too_and_come_to_the_same(tmp_path, monkeypatch):
+def test_two_workers_advise_what_this_process_does_to_the_bit(pictures, two_workers, tmp_path, monkeypatch):
+    sample = Sample.from_folder(pictures)
+    with Zoo.open(tmp_path / "here") as zoo, open_workers("local") as hands:
+        here = flow.recommend(sample, zoo, keep=2, workers=hands).to_dict()
+    monkeypatch.setenv("RAY_ADDRESS", two_workers)
+    with Zoo.open(tmp_path / "there") as zoo, open_workers("ray") as hands:
+        there = flow.recommend(sample, zoo, keep=2, workers=hands).to_dict()
+        for amount, kind in {"many": UnusableRequest, "64": ClusterUnusable}.items():
+            monkeypatch.setenv("TRANSFERZOO_RAY_CPUS", amount)
+            with pytest.raises(kind, match=amount):
+                flow.recommend(sample, zoo, workers=hands)
+    assert lasting(here) == lasting(there)
+    assert len(there["choices"]) == 2
+    assert any("look" in row["reason"] for row in there["skipped"])
+
+
+@pytest.mark.slow
+@on_ray
+def test_the_trials_of_the_finalists_are_tasks_too_and_come_to_the_same(two_workers, tmp_path, monkeypatch):
     sample = Sample.from_arrays(*colored(90), name="colors", keep_duplicates=True)
     trials = {}
-    with cluster() as head:
-        monkeypatch.setenv("RAY_ADDRESS", head.address)
-        for name in ("local", "ray"):
-            with Zoo.open(tmp_path / name) as zoo, open_workers(name) as hands:
-                finalists = [flow.evaluate(sample, zoo, net, "lp-ft") for net in _small(zoo)]
-                tried, undone = try_out(finalists, sample, zoo, deadline=Deadline(), workers=hands)
-                assert undone == ()
-                trials[name] = [replace(trial, seconds=0.0) for trial in tried]
+    monkeypatch.setenv("RAY_ADDRESS", two_workers)
+    for name in ("local", "ray"):
+        with Zoo.open(tmp_path / name) as zoo, open_workers(name) as hands:
+            finalists = [flow.evaluate(sample, zoo, net, "lp-ft") for net in _small(zoo)]
+            tried, undone = try_out(finalists, sample, zoo, deadline=Deadline(), workers=hands)
+            assert undone == ()
+            trials[name] = [replace(trial, seconds=0.0) for trial in tried]
     assert len(trials["ray"]) == 2
     assert trials["ray"] == trials["local"]
 
@@ -149,34 +152,26 @@ def _small(zoo):
 
 def begin(head, home, *words, **environment):
     """A command on a cluster, in a process of its own."""
-    env = {**os.environ, "RAY_ADDRESS": head.address, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **environment}
-    command = [sys.executable, "-m", "ui.cli", *map(str, words), "--home", str(home)]
-    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
-def wait_while(running, until, seconds=120):
-    deadline = time.monotonic() + seconds
-    while not until():
-        assert running.poll() is None, running.communicate()[0]
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    return forking().start(*map(str, words), "--home", str(home), env={"RAY_ADDRESS": head.address, **environment})
 
 
 def words_of(running, code):
     """What it printed when it ended with that exit code, on one line."""
-    printed, _ = running.communicate(timeout=180)
-    assert running.returncode == code, printed
+    done = running.done()
+    printed = done.out + done.err
+    assert done.code == code, printed
     assert "Traceback" not in printed
     return " ".join(printed.split())
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @on_ray
 def test_a_head_that_is_killed_meanwhile_leaves_advice_to_be_gone_on_with(pictures, tmp_path):
     home = tmp_path / "home"
     with cluster(1) as head:
         command = begin(head, home, "recommend", pictures, "--keep", 2, "--executor", "ray")
-        wait_while(command, lambda: [*(home / "features").glob("*.safetensors")][1:])
+        command.wait_until(lambda: [*(home / "features").glob("*.safetensors")][1:])
         head.kill()
         words = words_of(command, 2)
         assert "was lost" in words
@@ -196,7 +191,7 @@ def test_a_head_that_is_killed_while_a_net_learns_leaves_a_run_to_be_resumed(pic
     plan = ("--checkpoint", "regnet-cifar10", "--strategy", "lp-ft", "--epochs", 40, "--no-controls")
     with cluster(1) as head:
         command = begin(head, home, "tune", pictures, *plan, "--executor", "ray")
-        wait_while(command, lambda: [folder for folder in (home / "runs").glob("*") if newest(folder)])
+        command.wait_until(lambda: [folder for folder in (home / "runs").glob("*") if newest(folder)])
         head.kill()
         words = words_of(command, 2)
         assert "was lost" in words

@@ -173,8 +173,8 @@ def test_an_outcome_changes_the_id_and_is_told(tmp_path):
     assert ways[best.plan.strategy] < best.expected.mean
 
 
-def test_a_named_checkpoint_of_another_modality_is_refused_before_anything_is_encoded(tmp_path):
-    with Zoo.open(tmp_path) as zoo:
+def test_a_named_checkpoint_of_another_modality_is_refused_before_anything_is_encoded(new_home):
+    with Zoo.open(new_home) as zoo:
         name = zoo.checkpoints("text")[0].name
         with pytest.raises(NoCandidates, match=f"{name} reads texts, and the sample holds images") as refused:
             evaluate(planted_sample(60, (1.0,)), zoo, name)

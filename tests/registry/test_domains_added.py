@@ -10,10 +10,10 @@ from tests.ui.pictures import write_stripes
 
 
 @pytest.mark.slow
-def test_a_folder_becomes_a_domain_that_is_nearest_to_itself(tmp_path):
+def test_a_folder_becomes_a_domain_that_is_nearest_to_itself(tmp_path, new_home):
     place = write_stripes(tmp_path)
     request = AddDomainRequest(sample=SampleRequest(path=place, keep_duplicates=True), name="bands", family="patterns")
-    with Zoo.open(tmp_path / "home") as zoo:
+    with Zoo.open(new_home) as zoo:
         known = len(zoo.domains())
         domain = perform(request, zoo)
         assert (domain.name, domain.family, domain.rows) == ("bands", "patterns", 72)

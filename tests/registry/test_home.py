@@ -5,7 +5,6 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -158,46 +157,45 @@ def test_commands_that_read_work_on_a_read_only_home_and_those_that_write_are_re
 
     home, data = tmp_path / "home", str(draw(tmp_path / "data"))
     words = ("--checkpoint", "resnet-photos", "--no-controls", "--strategy", "linear-probe", "--json")
-    env = {"MLFLOW_TRACKING_URI": None, "TRANSFERZOO_HOME": str(home)}
-    with Product(tmp_path / "log", Path(__file__).parents[2], env) as product:
-        run = product.run("tune", data, *words).json["id"]
-        (home / "runs" / run / "run.json").rename(tmp_path / "run.json")
-        unfinished = home / "runs" / f"{run}x"
-        shutil.copytree(home / "runs" / run, unfinished)
-        (tmp_path / "run.json").rename(home / "runs" / run / "run.json")
-        read_only(home)
-        for command in (
-            "zoo list",
-            "zoo show resnet-photos",
-            "zoo disk",
-            "domains list",
-            f"domains near {data}",
-            "runs list",
-            "queue list",
-            f"recommend {data} --keep 1",
-            f"distance {data} bccd_cells",
-            f"predict {run} {data}",
-            f"export {run} {tmp_path}/out",
-            "doctor",
-            "doctor --repair",
-        ):
-            done = product.run(*command.split())
-            assert done.code == 0 or (command.startswith("doctor") and done.code == 1), (command, done.err)
-            assert command.startswith("doctor") or done.err.count("read-only") == 1
-        for command in (
-            f"zoo add {tmp_path}",
-            f"tune {data} --no-transfer",
-            f"benefit {data} --checkpoint resnet-photos",
-            f"runs resume {unfinished.name}",
-            "runs sync",
-            f"runs register {run} mine",
-            f"zoo promote {run} mine",
-            f"queue add recommend {data}",
-            "zoo fetch resnet-50",
-        ):
-            done = product.run(*command.split())
-            assert done.code == 2, (command, done.err)
-            assert "it is read-only, and this must be written" in " ".join(done.err.split()), command
+    product = Product(tmp_path / "log", {"TRANSFERZOO_HOME": str(home)})
+    run = product.run("tune", data, *words).json["id"]
+    (home / "runs" / run / "run.json").rename(tmp_path / "run.json")
+    unfinished = home / "runs" / f"{run}x"
+    shutil.copytree(home / "runs" / run, unfinished)
+    (tmp_path / "run.json").rename(home / "runs" / run / "run.json")
+    read_only(home)
+    for command in (
+        "zoo list",
+        "zoo show resnet-photos",
+        "zoo disk",
+        "domains list",
+        f"domains near {data}",
+        "runs list",
+        "queue list",
+        f"recommend {data} --keep 1",
+        f"distance {data} bccd_cells",
+        f"predict {run} {data}",
+        f"export {run} {tmp_path}/out",
+        "doctor",
+        "doctor --repair",
+    ):
+        done = product.run(*command.split())
+        assert done.code == 0 or (command.startswith("doctor") and done.code == 1), (command, done.err)
+        assert command.startswith("doctor") or done.err.count("read-only") == 1
+    for command in (
+        f"zoo add {tmp_path}",
+        f"tune {data} --no-transfer",
+        f"benefit {data} --checkpoint resnet-photos",
+        f"runs resume {unfinished.name}",
+        "runs sync",
+        f"runs register {run} mine",
+        f"zoo promote {run} mine",
+        f"queue add recommend {data}",
+        "zoo fetch resnet-50",
+    ):
+        done = product.run(*command.split())
+        assert done.code == 2, (command, done.err)
+        assert "it is read-only, and this must be written" in " ".join(done.err.split()), command
 
 
 def fill_up(disk, leave):

@@ -385,7 +385,7 @@ def test_one_that_another_process_fetches_is_waited_for_and_then_named(hub, zoo)
     lock = Hub().cache / ".locks" / "models--org--net" / f"{card.digest}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock), pytest.raises(NameHeld, match="fetching the file"):
-        upstream.fetch(zoo, "net", hub=Hub(stall=1.0))
+        upstream.fetch(zoo, "net", hub=Hub(stall=3.0))
     assert zoo.here(upstream.fetch(zoo, "net"))
 
 

@@ -40,6 +40,7 @@ def test_a_fact_with_a_witness_is_what_the_config_computes(listings):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(not SHARED.is_dir(), reason="../shared is not here")
 def test_the_recipe_makes_the_same_cards_again(tmp_path):
     recipe, outcomes = catalog_folder() / "recipes" / "hub.py", SHARED / "outcomes" / "timm"

@@ -262,7 +262,7 @@ def _audited(store):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("killed", [0, 20])
+@pytest.mark.parametrize("killed", [pytest.param(0, marks=pytest.mark.long), 20])
 def test_eight_processes_write_two_hundred_times_each_and_nothing_is_lost(place, tmp_path, killed):
     context, draw = multiprocessing.get_context("spawn"), random.Random(0)  # noqa: S311 - no secret
     Store.open(place)

@@ -106,6 +106,28 @@ def test_a_taken_name_is_refused_and_nothing_of_the_entry_is_written(store, card
     assert store.checkpoints() == (card,)
 
 
+def test_of_two_of_one_name_in_one_entry_the_same_counts_once_and_a_different_one_is_refused(store):
+    one, other = an_outcome("one"), replace(an_outcome("one"), score=0.125)
+    store.write(Entries(outcomes=(one, an_outcome("two"), one)))
+    assert {outcome.id for outcome in store.outcomes()} == {"one", "two"}
+    with pytest.raises(AlreadyThere, match="a different outcome named 'three'"):
+        store.write(Entries(outcomes=(replace(one, id="three"), replace(other, id="three"))))
+    assert len(store.outcomes()) == 2
+
+
+def test_many_cards_are_written_by_few_statements(store, request):
+    statements = []
+
+    def heard(connection, cursor, statement, *_):
+        statements.append(statement)
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", heard)
+    request.addfinalizer(lambda: sa.event.remove(sa.Engine, "before_cursor_execute", heard))
+    store.write(Entries(outcomes=tuple(an_outcome(f"o{number}") for number in range(1200))))
+    assert 0 < len([one for one in statements if "outcomes" in one]) < 10
+    assert len(store.outcomes()) == 1200
+
+
 def test_a_checkpoint_of_the_same_weights_takes_the_new_card(store, card):
     store.write(Entries(checkpoints=(card,)))
     store.write(Entries(checkpoints=(replace(card, license="MIT"),)))

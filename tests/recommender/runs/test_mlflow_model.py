@@ -15,6 +15,7 @@ from recommender.runs.tracking import mlflow_runs
 from recommender.serving.predict import Predictor
 from recommender.tuning.recipe import run_local
 from registry.errors import UnusableName
+from tests.crossed import crossed
 from tests.recommender.tuning.jobs import checkpoint, colored, job, plan, whole
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own, of SQLAlchemy
@@ -45,8 +46,7 @@ def test_an_alias_that_mlflow_would_refuse_is_refused(alias):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("net", ["resnet", "vit"])
-@pytest.mark.parametrize("tuned", [False, True])
+@pytest.mark.parametrize(("net", "tuned"), crossed(["resnet", "vit"], [False, True], one_in=2))
 def test_a_fresh_process_predicts_the_same(tmp_path, monkeypatch, net, tuned):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     card = checkpoint(tmp_path / "net", net)

@@ -17,9 +17,9 @@ from tests.recommender.tuning import jobs
 
 
 @pytest.fixture
-def interrupted(tmp_path):
+def interrupted(tmp_path, new_home):
     """A run on arrays that was begun and not finished, and its zoo."""
-    zoo = Zoo.open(tmp_path / "home")
+    zoo = Zoo.open(new_home)
     card = zoo.checkpoint("resnet-photos")
     begun = jobs.job(tmp_path, card, jobs.plan(card))
     run = RunFolder(begun.folder)

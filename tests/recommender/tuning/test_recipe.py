@@ -1,5 +1,6 @@
 import errno
 import json
+import sys
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from recommender.runs.event_log import EventLog
 from recommender.runs.folder import RunFolder, RunState
 from recommender.runs.provider import FolderProvider
 from recommender.runs.tracking import NullTrackerRun, no_tracking
-from recommender.tuning import feature_drift, fitting, recipe
+from recommender.tuning import feature_drift, figures, fitting, recipe
 from recommender.tuning.heads import read_head
 from recommender.tuning.recipe import run_local
 from registry.encoders.loading import load, load_network
@@ -211,9 +212,15 @@ def test_a_picture_that_cannot_be_drawn_costs_a_note(card, tmp_path, monkeypatch
     def fail(*_):
         raise ValueError("no font")
 
-    monkeypatch.setattr(recipe, "draw", fail)
+    monkeypatch.setattr(figures, "draw", fail)
     run, _ = run_local(job(tmp_path, card, plan(card)), no_tracking)
     assert run.notes == ("the figures could not be drawn: ValueError: no font",)
+
+
+def test_a_matplotlib_that_cannot_be_imported_costs_a_note(card, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "recommender.tuning.figures", None)
+    run, _ = run_local(job(tmp_path, card, plan(card)), no_tracking)
+    assert [note.partition(": ")[0] for note in run.notes] == ["the figures could not be drawn"]
 
 
 def test_a_run_that_is_over_is_not_lost_by_giving_up_on_its_diary(card, tmp_path):

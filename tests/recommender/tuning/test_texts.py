@@ -22,11 +22,30 @@ from registry.encoders.loading import inspect, load_network, quiet
 from registry.errors import NotExportable
 from registry.modalities import modalities
 from registry.sample import Sample
+from tests.crossed import crossed
 from tests.recommender.tuning.jobs import job
 from tests.registry.modalities.text.nets import _small, as_sentences, save
 
 WORDS = {"kitchen": "the red fox", "harbor": "a lazy dog", "court": "one two three"}
 FITTED = frozenset({"knn", "prototype"})
+STRATEGIES = (
+    "contrastive",
+    "discriminative",
+    "domain-adaptive",
+    "full",
+    "gradual-unfreezing",
+    "knn",
+    "linear-probe",
+    "lora",
+    "lp-ft",
+    "norm-only",
+    "partial-1",
+    "partial-2",
+    "prototype",
+    "scratch",
+    "surgical",
+    "ulmfit",
+)
 
 
 def texts(rows, seed):
@@ -45,28 +64,7 @@ def card(folder, net):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("net", ["bert", "gpt2"])
-@pytest.mark.parametrize(
-    "strategy",
-    [
-        "contrastive",
-        "discriminative",
-        "domain-adaptive",
-        "full",
-        "gradual-unfreezing",
-        "knn",
-        "linear-probe",
-        "lora",
-        "lp-ft",
-        "norm-only",
-        "partial-1",
-        "partial-2",
-        "prototype",
-        "scratch",
-        "surgical",
-        "ulmfit",
-    ],
-)
+@pytest.mark.parametrize(("net", "strategy"), crossed(("bert", "gpt2"), STRATEGIES, 2))
 def test_every_strategy_tunes_texts_that_are_predicted_and_exported(net, strategy, tmp_path):
     checkpoint, data = card(tmp_path / "net", net), sample()
     plan = strategies[strategy](evidence((0.5, 0.6, 0.7), rows=600, classes=3, modality="text"))

@@ -18,10 +18,13 @@ from registry.cards import Checkpoint, Metric, Task
 from registry.encoders.loading import inspect
 from registry.errors import NotExportable, NotOffered
 from registry.sample import Sample
+from tests.crossed import crossed
 from tests.recommender.tuning.jobs import job
 from tests.registry.modalities.text.nets import save
 
 NAMES = {"PER": ["Ada", "Ada Byron", "Linus"], "LOC": ["Lima", "Cape Town", "Oslo"]}
+NETS = ("bert", "gpt2", "distilbert", "roberta", "electra", "mpnet", "t5")
+STRATEGIES = ("full", "lora", "lp-ft", "norm-only", "partial-1", "scratch", "ulmfit")
 FORMS = ["{PER} was in {LOC}", "it rained in {LOC}", "{PER} met {PER} there", "no one came to {LOC} on that day"]
 
 
@@ -92,8 +95,7 @@ def test_transformers_tags_words_as_the_run_does_in_another_process(net, read, t
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("net", ["bert", "gpt2", "distilbert", "roberta", "electra", "mpnet", "t5"])
-@pytest.mark.parametrize("strategy", ["full", "lora", "lp-ft", "norm-only", "partial-1", "scratch", "ulmfit"])
+@pytest.mark.parametrize(("net", "strategy"), crossed(NETS, STRATEGIES, 3))
 def test_every_strategy_tunes_words(net, strategy, tmp_path):
     if (strategy, net) == ("lora", "gpt2"):
         pytest.skip("GPT-2 has no linear layers: transformers' Conv1D")
