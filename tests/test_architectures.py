@@ -50,8 +50,8 @@ REFUSED: dict[str, set[str]] = {
 }
 LACKING = {"DinatForImageClassification": "natten", "TimmWrapperForImageClassification": "timm"}
 """What must be missing for the refusal to stand."""
-LONG = {"efficientnet": pytest.mark.long}
-"""It works at its full 600 pixels alone."""
+LONG = ("beit", "cvt", "efficientnet", "perceiver", "poolformer", "pvt")
+"""Of these a row takes half a minute: they are wide at any size, or work at their full one alone."""
 WITHOUT_CLASSIFIER = ("aimv2", "blip-2", "dinov3_convnext", "dinov3_vit", "dpt", "flava")
 """A few of a hundred."""
 IMAGES = (*auto_class(modalities["image"])._model_mapping._model_mapping, *WITHOUT_CLASSIFIER)
@@ -61,7 +61,7 @@ IMAGES = (*auto_class(modalities["image"])._model_mapping._model_mapping, *WITHO
 @pytest.mark.parametrize(
     ("modality", "of_type"),
     [
-        *(pytest.param("image", of_type, marks=LONG.get(of_type, ())) for of_type in IMAGES),
+        *(pytest.param("image", of_type, marks=[pytest.mark.long] * (of_type in LONG)) for of_type in IMAGES),
         *(("text", of_type) for of_type in USUAL["text"]),
     ],
 )

@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +22,7 @@ from registry.sample import Sample
 from registry.zoo import Zoo
 from tests.fakes import SHAPES, WAVES, save_net, series, write_catalog, write_series
 from tests.observers import stopping
+from tests.reliability.product import Product
 
 KINDS = ("rising", "falling", "slow")
 OPEN = """
@@ -68,19 +67,6 @@ print(list(loaded.predict(loaded.input_example)["prediction"]))
 """
 
 
-def _python(code, *arguments, on, ends=0, **environment):
-    path = os.pathsep.join([str(on), str(Path(__file__).parents[1])])
-    done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": path, **environment},
-        check=False,
-    )
-    assert done.returncode == ends, done.stderr[-3000:]
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
 def place(numbers_site, tmp_path_factory):
     """The installed package with its catalog; two checkpoints and their sources; a target that is neither."""
@@ -96,24 +82,32 @@ def place(numbers_site, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def command(place, numbers_site):
-    """The command line, in a process that has the package on its path: its JSON."""
+def product(place, numbers_site):
+    """Commands in processes that have the package on their path."""
+    path = os.pathsep.join([str(numbers_site), str(Path(__file__).parents[1])])
+    return Product(place / "log", {"TRANSFERZOO_HOME": str(place / "home")}, path)
 
-    def run(*arguments, asks_json=True):
-        done = subprocess.run(
-            [sys.executable, "-m", "ui.cli", *map(str, arguments), *(["--json"] if asks_json else [])],
-            check=False,
-            capture_output=True,
-            text=True,
-            env={
-                **os.environ,
-                "PYTHONPATH": os.pathsep.join([str(numbers_site), str(Path(__file__).parents[1])]),
-                "TRANSFERZOO_HOME": str(place / "home"),
-                "HF_HUB_OFFLINE": "1",
-            },
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-        return json.loads(done.stdout) if asks_json else done.stdout + done.stderr
+
+@pytest.fixture(scope="module")
+def command(product):
+    """The command line: its JSON."""
+
+    def run(*arguments):
+        done = product.run(*map(str, arguments), "--json")
+        assert done.code == 0, done.err[-3000:]
+        return done.json
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def python(product):
+    """A script in such a process: what it prints."""
+
+    def run(script, *arguments, ends=0, **environment):
+        done = product.start(*map(str, arguments), env=environment, script=script).done()
+        assert done.code == ends, done.err[-3000:]
+        return done.out
 
     return run
 
@@ -134,7 +128,7 @@ def zoo(registered, numbers):
 
 
 @pytest.mark.slow
-def test_it_goes_the_whole_way_by_the_command_line_alone(registered, command, numbers_site):
+def test_it_goes_the_whole_way_by_the_command_line_alone(registered, command, python):
     place = registered
     listed = command("zoo", "list", "--modality", "number")
     assert {row["name"] for row in listed} == {"numbers-lens", "shaped", "waved"}
@@ -154,12 +148,12 @@ def test_it_goes_the_whole_way_by_the_command_line_alone(registered, command, nu
     assert predicted["judged"]["score"] == pytest.approx(tuned["metrics"]["score"], abs=1e-6)
     exported = command("export", tuned["id"], place / "exported")
     assert exported["largest_difference"] < 1e-4
-    opened = _python(OPEN, place / "exported", on=numbers_site)
+    opened = python(OPEN, place / "exported")
     assert opened.split()[0] == "NumberForNumberClassification"
     assert all(kind in opened for kind in KINDS)
     store = {"MLFLOW_TRACKING_URI": f"sqlite:///{place / 'home' / 'mlflow.db'}"}
     logged = find_run(Home.find(place / "home"), tuned["id"]).result["mlflow_run_id"]
-    served = _python(SERVED, logged, on=numbers_site, **store)
+    served = python(SERVED, logged, **store)
     assert len(json.loads(served.splitlines()[-1].replace("'", '"'))) == 2
 
     command("zoo", "promote", tuned["id"], "grown")
@@ -168,14 +162,10 @@ def test_it_goes_the_whole_way_by_the_command_line_alone(registered, command, nu
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("strategy", ["lp-ft", "lora"])
-def test_a_run_that_was_killed_comes_to_the_weights_that_it_would_have_come_to(
-    strategy, registered, command, numbers_site
-):
+@pytest.mark.parametrize("strategy", ["lp-ft", pytest.param("lora", marks=pytest.mark.long)])
+def test_a_run_that_was_killed_comes_to_the_weights_that_it_would_have_come_to(strategy, registered, command, python):
     def tuned(share, ends):
-        arguments = (registered / "target", strategy, share)
-        home = {"TRANSFERZOO_HOME": str(registered / "home")}
-        return _python(TUNE, *arguments, on=numbers_site, ends=ends, **home).split()[0]
+        return python(TUNE, registered / "target", strategy, share, ends=ends).split()[0]
 
     killed, whole = tuned(0.25, -signal.SIGKILL), tuned(2, 0)
     resumed = command("runs", "resume", killed)

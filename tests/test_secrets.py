@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import requests
 from tests.objects import BUCKET, SECRET, s3_environment, s3_server
 from tests.servers import PORT, free_port, serving
 from tests.ui.pictures import write_stripes
+from tests.ui.test_cli import transferzoo
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
@@ -42,8 +41,7 @@ def test_no_file_and_no_screen_holds_the_password_of_an_address_or_a_key_of_the_
         screens: list[str] = []
 
         def typed(*words: str) -> str:
-            command = [sys.executable, "-m", "ui.cli", *words]
-            done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=500, check=False)
+            done = transferzoo(*words, **env)
             screens.append(done.stdout + done.stderr)
             return done.stdout
 

@@ -91,7 +91,7 @@ class Cluster:
         psutil.wait_procs(head.processes(), timeout=20)
 
 
-def wait_for(holds: Callable[[], object], log: Path, seconds: float = 240) -> None:
+def wait_for(holds: Callable[[], object], log: Path, seconds: float = 400) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, log.read_text()
@@ -181,7 +181,7 @@ def the_service_is_killed(serve, server, secrets, env, watched, data) -> None:
     port, log = free_port(), watched / "service.log"
     address, words = f"http://127.0.0.1:{port}", ["bash", "-euc", f"exec {serve} --port {port}"]
     first, second = ({"Authorization": f"Bearer {key}"} for key in secrets)
-    with running(words, log, lambda: is_ready(address) or None, env=env, seconds=240) as (_, service):
+    with running(words, log, lambda: is_ready(address) or None, env=env, seconds=400) as (_, service):
         job = ask_for_advice(address, first, data)
         with Zoo.open(watched / "ann", registry=env["TRANSFERZOO_REGISTRY"]) as zoo:
             wait_for(lambda: zoo.jobs.get(job).state == "running", log)
@@ -190,7 +190,7 @@ def the_service_is_killed(serve, server, secrets, env, watched, data) -> None:
             os.kill(service, signal.SIGKILL)
             restart_server(server)
             os.kill(begun.pid, signal.SIGKILL)
-    with running(words, log, lambda: is_ready(address) or None, env=env, seconds=240):
+    with running(words, log, lambda: is_ready(address) or None, env=env, seconds=400):
         wait_for(lambda: got(f"{address}/jobs/{job}", first)[1]["state"] == "finished", log)
         name = got(f"{address}/jobs/{job}", first)[1]["result"]["recommendation"]
         assert got(f"{address}/recommendations/{name}", first)[1]["id"] == name
@@ -215,7 +215,7 @@ def a_worker_and_tracking_are_killed(tune, mlflow, env, watched) -> str:
         folder = next(folder for folder in runs.glob("*") if newest(folder))
         mlflow.kill()
         os.kill(json.loads((folder / "state.json").read_text())["pid"], signal.SIGKILL)
-        assert tuning.wait(300) == 0, log.read_text()
+        assert tuning.wait(400) == 0, log.read_text()
     assert "Traceback" not in log.read_text()
     mlflow.start()
     return folder.name
@@ -244,7 +244,7 @@ def the_head_is_killed(recommend, ray, env, watched) -> None:
     with begun(recommend, env, log) as advising:
         wait_for(lambda: len({*features.glob("*.safetensors")} - before) > 1, log)
         ray.kill()
-        assert advising.wait(300) == 2, log.read_text()
+        assert advising.wait(400) == 2, log.read_text()
     words = " ".join(log.read_text().split())
     assert "was lost" in words
     assert "Traceback" not in words

@@ -2,9 +2,6 @@
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +9,7 @@ import pytest
 
 from recommender.runs.folder import RunFolder
 from tests.registry.modalities.text.nets import save
+from tests.ui.test_cli import transferzoo
 
 PLACES = {"kitchen": "flour butter oven spoon sugar", "harbor": "ship anchor sail rope tide", "court": "judge law jury"}
 COMMAND = """
@@ -74,17 +72,9 @@ def improved(folder):
 def command(tmp_path):
     """The command line, on a registry whose only checkpoint of texts is a tiny net; gives the JSON."""
     catalog = _catalog(tmp_path / "catalog")
-    shared = {"PYTHONPATH": str(Path(__file__).parents[1]), "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
-    environment = {**os.environ, **shared, "TRANSFERZOO_HOME": str(tmp_path / "home")}
 
     def run(*arguments):
-        done = subprocess.run(
-            [sys.executable, "-c", COMMAND, str(catalog), *map(str, arguments), "--json"],
-            check=False,
-            capture_output=True,
-            text=True,
-            env=environment,
-        )
+        done = transferzoo(str(catalog), *map(str, arguments), "--json", home=tmp_path / "home", script=COMMAND)
         assert done.returncode == 0, done.stderr[-3000:]
         return json.loads(done.stdout)
 

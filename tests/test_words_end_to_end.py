@@ -3,15 +3,12 @@
 import csv
 import io
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from tests.recommender.tuning.test_words import sentences
 from tests.test_text_end_to_end import COMMAND, _catalog, improved
+from tests.ui.test_cli import transferzoo
 
 
 def written(path, rows, seed):
@@ -28,18 +25,7 @@ def test_words_are_recommended_for_tuned_predicted_exported_and_promoted(tmp_pat
     words, _ = written(data / "test.conll", 20, 2)
 
     def command(*arguments, form="--json"):
-        done = subprocess.run(
-            [sys.executable, "-c", COMMAND, str(catalog), *map(str, arguments), form],
-            check=False,
-            capture_output=True,
-            text=True,
-            env={
-                **os.environ,
-                "PYTHONPATH": str(Path(__file__).parents[1]),
-                "TRANSFERZOO_HOME": str(tmp_path / "home"),
-                "HF_HUB_OFFLINE": "1",
-            },
-        )
+        done = transferzoo(str(catalog), *map(str, arguments), form, home=tmp_path / "home", script=COMMAND)
         assert done.returncode == 0, done.stderr[-3000:]
         return json.loads(done.stdout) if form == "--json" else done.stdout
 

@@ -27,6 +27,19 @@ QUESTIONS = (
 )
 """In the order of the page, each answered in its heading and opened by the keyboard."""
 GRAVE = ("serious", "critical")
+CALM = """async () => {
+    const app = document.querySelector('[data-testid=stApp]');
+    const ending = one => one.playState == 'running' && one.effect.getComputedTiming().endTime < Infinity;
+    const drawn = () => app.dataset.testScriptState == 'notRunning'
+        && !document.querySelector('[data-stale=true]') && !document.getAnimations().some(ending);
+    const begun = performance.now();
+    for (let since = begun; performance.now() - since < 1000;) {
+        await new Promise(requestAnimationFrame);
+        if (!drawn()) since = performance.now();
+        if (since - begun > 120_000) throw new Error('the page is still drawn anew after two minutes');
+    }
+}"""
+"""Waits until for a second nothing is drawn anew and nothing changes its color: what is not yet drawn is paler."""
 PAST = """[...document.querySelectorAll('[data-testid=stMain], .tz, [role=tablist], [role=tabpanel], h1, h2, h3')]
     .filter(one => one.scrollWidth > one.clientWidth + 1).map(one => [one.className, one.innerText.slice(0, 80)])"""
 """What is wider than its box."""
@@ -36,11 +49,12 @@ def heading(page: Page, name: str) -> None:
     expect(page.get_by_role("heading", name=name, exact=True, level=1)).to_be_visible()
 
 
-def settled(page: Page) -> None:
-    """All of it is drawn: while a page is drawn anew, what is not yet is paler."""
-    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
-    expect(page.locator("[data-stale=true]")).to_have_count(0)
-    page.wait_for_timeout(1000)  # what was pale has its color back
+def opened_by_the_keyboard(page: Page, question: str) -> None:
+    """A section is open once what stands in it has come."""
+    page.locator("summary").filter(has_text=f"{question}:").focus()
+    page.keyboard.press("Enter")
+    section = page.locator("details[open]").filter(has_text=f"{question}:")
+    expect(section.get_by_test_id("stExpanderDetails").get_by_test_id("stElementContainer").first).to_be_visible()
 
 
 def test_pages_are_reached_by_the_keyboard_and_axe_finds_nothing_grave(
@@ -55,7 +69,7 @@ def test_pages_are_reached_by_the_keyboard_and_axe_finds_nothing_grave(
         page.close()
 
 
-def grave_findings(page: Page) -> list[tuple[str, str, str]]:
+def grave_findings(page: Page) -> list[tuple[str, str, str, str]]:
     """What axe-core has to say of every page, each reached by the keyboard."""
     heading(page, "stripes")
     findings = []
@@ -65,12 +79,11 @@ def grave_findings(page: Page) -> list[tuple[str, str, str]]:
         page.keyboard.press("Enter")
         heading(page, "stripes" if name == "Pick" else name)
         for question in QUESTIONS if name == "Pick" else ():
-            page.locator("summary").filter(has_text=f"{question}:").focus()
-            page.keyboard.press("Enter")
-            expect(page.locator("details[open]").filter(has_text=f"{question}:")).to_be_visible()
-        settled(page)
+            opened_by_the_keyboard(page, question)
+        page.evaluate(CALM)
         violations = Axe().run(page).response["violations"]
-        findings += [(name, one["id"], one["nodes"][0]["html"]) for one in violations if one["impact"] in GRAVE]
+        grave = [(one["id"], one["nodes"][0]) for one in violations if one["impact"] in GRAVE]
+        findings += [(name, rule, node["html"], node["failureSummary"]) for rule, node in grave]
         assert "token=" in page.url  # so that a reload is admitted
     return findings
 
@@ -92,7 +105,7 @@ def test_nothing_runs_past_its_box_however_long_its_name(browser: Browser, picke
         for where in places:
             page.goto(picker.at(**where))
             expect(page.get_by_role("heading", level=1)).to_be_visible()
-            settled(page)
+            page.evaluate(CALM)
             if past := page.evaluate(PAST):
                 beyond[width, *where] = past
         page.close()
@@ -123,7 +136,7 @@ def test_files_that_changed_since_their_advice_are_advised_on_again_by_a_button(
     run(picker, "recommend", str(place))
     page.goto(picker.address)
     heading(page, "stripes")
-    settled(page)
+    page.evaluate(CALM)
     expect(page.get_by_role("button", name="Advise again")).to_have_count(0)
     first, *_, last = sorted(place.rglob("*.png"))
     shutil.copy(first, last)

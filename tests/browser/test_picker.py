@@ -1,18 +1,16 @@
 """The picker in a browser: from a path to advice, to a tuning, over a reload; and what the command line wrote."""
 
 import json
-import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Served, opened
-from tests.servers import ROOT
 from tests.ui.pictures import write_stripes
+from tests.ui.test_cli import transferzoo
 from tests.ui.test_tasks import shapes
 
 pytestmark = pytest.mark.browser
@@ -27,9 +25,9 @@ def stripes(tmp_path: Path) -> Path:
 
 
 def run(served: Served, *words: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "ui.cli", *words, "--home", str(served.home)]
-    env = os.environ | {"OMP_NUM_THREADS": "2"}
-    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True, timeout=300)
+    done = transferzoo(*words, home=served.home)
+    done.check_returncode()
+    return done
 
 
 def request_advice(page: Page, served: Served, path: Path, labels: Path | None = None) -> None:

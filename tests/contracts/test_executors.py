@@ -27,3 +27,11 @@ class TestRay(ExecutorContract):
     def execute(self, address, monkeypatch):
         monkeypatch.setenv("RAY_ADDRESS", address)
         return executors["ray"]
+
+    @pytest.mark.long
+    def test_the_same_seed_gives_the_same_run(self, execute, tmp_path):
+        super().test_the_same_seed_gives_the_same_run(execute, tmp_path)
+
+    @pytest.mark.long
+    def test_without_a_test_part_rows_are_held_out_and_groups_stay_whole(self, execute, tmp_path):
+        super().test_without_a_test_part_rows_are_held_out_and_groups_stay_whole(execute, tmp_path)

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,9 +19,8 @@ MEGA = 1 << 20
 
 
 @pytest.fixture(scope="module")
-def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    with Product(tmp_path_factory.mktemp("log"), ROOT, {"MLFLOW_TRACKING_URI": None}) as started:
-        yield started
+def product(tmp_path_factory: pytest.TempPathFactory) -> Product:
+    return Product(tmp_path_factory.mktemp("log"), {})
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +53,11 @@ def fill(disk: Path, leave: int) -> Path:
 @pytest.mark.parametrize(
     "leave",
     [
-        MEGA // 16,
+        pytest.param(MEGA // 16, marks=pytest.mark.long),
         pytest.param(MEGA, marks=pytest.mark.long),
         3 * MEGA,
         pytest.param(7 * MEGA, marks=pytest.mark.long),
-        13 * MEGA,
+        pytest.param(13 * MEGA, marks=pytest.mark.long),
     ],
     ids=lambda size: f"{size >> 10}K",
 )

@@ -1,6 +1,5 @@
 """kill -9 at random moments: nothing is lost, nothing is unrepairable. ``--long`` kills a hundred times."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,9 +17,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    with Bench.of(tmp_path_factory.mktemp("kills"), Path(__file__).parents[2]) as built:
-        yield built
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    return Bench.of(tmp_path_factory.mktemp("kills"), Path(__file__).parents[2])
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -24,9 +24,8 @@ HARM: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.fixture(scope="module")
-def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    with Product(tmp_path_factory.mktemp("log"), ROOT, {"MLFLOW_TRACKING_URI": None}) as started:
-        yield started
+def product(tmp_path_factory: pytest.TempPathFactory) -> Product:
+    return Product(tmp_path_factory.mktemp("log"), {})
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +50,9 @@ def counts(home: Path) -> dict[str, int]:
         return {table: store.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables}  # noqa: S608
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize(
+    "delay", [pytest.param(0.0, marks=pytest.mark.long), 0.3, pytest.param(1.0, marks=pytest.mark.long)]
+)
 def test_a_process_killed_while_it_makes_the_store_leaves_none_and_the_next_one_makes_it(
     product: Product, data: Path, tmp_path: Path, delay: float
 ) -> None:

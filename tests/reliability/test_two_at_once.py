@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -65,18 +64,14 @@ def test_a_run_is_not_promoted_under_a_name_that_another_process_gives(zoo, othe
 @pytest.mark.slow
 def test_of_two_that_resume_a_run_one_goes_on_and_the_other_is_told_who_holds_it(tmp_path):
     home, words = tmp_path / "home", ("--checkpoint", "resnet-photos", "--no-controls", "--strategy", "scratch")
-    env = {"MLFLOW_TRACKING_URI": None, "TRANSFERZOO_HOME": str(home)}
-    with Product(tmp_path / "log", ROOT, env) as product:
-        killed = product.start("tune", str(draw(tmp_path / "data")), *words)
-        deadline = time.monotonic() + 120
-        while not list(home.glob("runs/*/trainer/*/*/COMPLETE.json")):
-            assert time.monotonic() < deadline
-            assert not killed.wait(0.02), killed.done().sentence
-        killed.kill()
-        killed.done()
-        [run] = [folder.name for folder in (home / "runs").iterdir() if folder.is_dir()]
-        both = [product.start("runs", "resume", run) for _ in range(2)]
-        ends = {command.pid: command.done() for command in both}
+    product = Product(tmp_path / "log", {"TRANSFERZOO_HOME": str(home)})
+    killed = product.start("tune", str(draw(tmp_path / "data")), *words)
+    killed.wait_until(lambda: list(home.glob("runs/*/trainer/*/*/COMPLETE.json")))
+    killed.kill()
+    killed.done()
+    [run] = [folder.name for folder in (home / "runs").iterdir() if folder.is_dir()]
+    both = [product.start("runs", "resume", run) for _ in range(2)]
+    ends = {command.pid: command.done() for command in both}
     [winner] = [pid for pid, done in ends.items() if done.code == 0]
     [loser] = [done for pid, done in ends.items() if pid != winner]
     assert f"still going on (process {winner} on" in " ".join(loser.err.split())

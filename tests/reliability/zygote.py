@@ -1,7 +1,8 @@
 """Forks processes of `transferzoo` from one that has imported everything: each is a real one, begun at once.
 
-A line of JSON in: ``{"start": [words], "env": {}, "cwd": path, "out": path, "err": path}`` gives ``{"pid": n}``, and
-``{"wait": pid, "seconds": s}`` gives ``{"code": n}``, None while it still runs.
+A line of JSON in: ``{"start": [words], "script": code, "env": {}, "cwd": path, "out": path, "err": path}`` gives
+``{"pid": n}``, and ``{"wait": pid, "seconds": s}`` gives ``{"code": n}``, None while it still runs. Where there is a
+script, it is what runs in place of `transferzoo`, as under ``python -c``.
 """
 
 import gc
@@ -38,8 +39,8 @@ _HEAVY = (
 )
 
 
-def serve() -> list[str] | None:
-    """Answer until stdin ends; in a forked process, the words of its command."""
+def serve() -> dict | None:
+    """Answer until stdin ends; in a forked process, what it is to run."""
     for line in sys.stdin:
         record = json.loads(line)
         if "start" in record:
@@ -47,7 +48,7 @@ def serve() -> list[str] | None:
             pid = os.fork()
             if pid == 0:
                 _become(record)
-                return list(record["start"])
+                return dict(record)
             answer: dict[str, int | None] = {"pid": pid}
         else:
             answer = {"code": _waited(record["wait"], record["seconds"])}
@@ -60,13 +61,9 @@ def _become(requested: dict) -> None:
     for stream, path in ((1, requested["out"]), (2, requested["err"])):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644), stream)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    for name, value in requested["env"].items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
-    if requested["cwd"] is not None:
-        os.chdir(requested["cwd"])
+    os.environ.clear()
+    os.environ.update(requested["env"])
+    os.chdir(requested["cwd"])
 
 
 def _waited(pid: int, seconds: float) -> int | None:
@@ -86,7 +83,10 @@ if __name__ == "__main__":
     sys.modules["torch"].set_num_threads(1)
     gc.freeze()
     print(json.dumps({"ready": True}), flush=True)
-    words = serve()
-    if words is not None:
-        sys.argv = ["transferzoo", *words]
+    requested = serve()
+    if requested is not None and requested["script"] is not None:
+        sys.argv = ["-c", *requested["start"]]
+        exec(requested["script"], {"__name__": "__main__"})  # noqa: S102 - a test's own
+    elif requested is not None:
+        sys.argv = ["transferzoo", *requested["start"]]
         sys.modules["ui.cli"].main()

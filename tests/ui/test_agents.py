@@ -234,7 +234,7 @@ def over_http(folder: Path) -> Iterator[str]:
         server.wait(60)
 
 
-@pytest.mark.parametrize("transport", [over_stdio, over_http])
+@pytest.mark.parametrize("transport", [over_stdio, pytest.param(over_http, marks=pytest.mark.long)])
 def test_an_agent_goes_from_a_folder_to_a_tuned_model(tmp_path, transport):
     place = write_stripes(tmp_path)
 

@@ -1,21 +1,18 @@
 """The command line without heavy work: help, errors, exit codes, JSON."""
 
-import atexit
 import errno
 import json
 import os
 import resource
-import shutil
 import subprocess
 import sys
-import tempfile
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-from tests.reliability.product import Product
+from tests.reliability.product import USUAL, Product, passing_folder
 from ui import program
 
 ROOT = Path(__file__).parents[2]
@@ -36,25 +33,23 @@ HEAVY = (
 """What no help may wait for."""
 
 
-def transferzoo(*words: str, home: Path | None = None, **env: str) -> "subprocess.CompletedProcess[str]":
-    """A command in a process of its own, which is forked from one that has loaded everything."""
+def transferzoo(
+    *words: str, home: Path | None = None, script: str | None = None, **env: str
+) -> "subprocess.CompletedProcess[str]":
+    """A command, or a script with these arguments, in a process of its own, forked from one that has loaded all."""
     command = [*words, *([] if home is None else ["--home", str(home)])]
     product = forking()
     surroundings = os.environ | {"COLUMNS": "80", **env}
-    gone = dict.fromkeys(product.surroundings.keys() - surroundings.keys())
-    done = product.start(*command, env=gone | surroundings, cwd=os.getcwd()).done(120)  # noqa: PTH109
-    assert done.code is not None, f"{done.sentence}: not within two minutes"
+    gone = dict.fromkeys(USUAL.keys() - surroundings.keys())
+    done = product.start(*command, env=gone | surroundings, cwd=os.getcwd(), script=script).done()  # noqa: PTH109
+    assert done.code is not None, f"{done.sentence}: it hung"
     return subprocess.CompletedProcess(command, done.code, done.out, done.err)
 
 
 @cache
 def forking() -> Product:
-    """What forks them, one for all tests of this process."""
-    folder = Path(tempfile.mkdtemp(prefix="transferzoo-tests-"))
-    product = Product(folder, ROOT, {})
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    atexit.register(product.__exit__, None, None, None)
-    return product
+    """What runs them, with what they print in a folder of their own."""
+    return Product(passing_folder(), {})
 
 
 @pytest.fixture(scope="module")

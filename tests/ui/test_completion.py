@@ -1,6 +1,7 @@
 """What a shell completes: names of the registry that is named, strategies; where there is none, nothing is made."""
 
 import os
+import shutil
 import subprocess
 import sys
 from typing import Any
@@ -16,8 +17,8 @@ ROOT: Any = typer.main.get_command(app)
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    place = tmp_path_factory.mktemp("completed") / "home"
+def home(tmp_path_factory, opened_home):
+    place = shutil.copytree(opened_home, tmp_path_factory.mktemp("completed") / "home")
     with Zoo.open(place) as zoo:
         zoo.jobs.cancel(zoo.jobs.start("tune", {"path": "/data/a"}, "a", lane="cpu").id)
     for run in ("20261128-1", "20261129-2"):

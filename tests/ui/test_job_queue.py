@@ -19,7 +19,7 @@ from registry.errors import DeviceMissing, UnknownName
 from registry.home import Home
 from registry.zoo import Zoo
 from tests.ui.pictures import write_stripes
-from tests.ui.test_cli import transferzoo as forked
+from tests.ui.test_cli import transferzoo
 from tests.ui.workers import as_their_paths_say
 from ui import job_queue
 from ui.program import app
@@ -321,12 +321,6 @@ def test_a_queued_request_comes_back_as_it_was_and_another_kind_is_not_queued(zo
         job_queue.enqueue(zoo, DiskRequest())
 
 
-def transferzoo(home: Path, *words: str, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
-    env = os.environ | {"COLUMNS": "100", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
-    command = [sys.executable, "-m", "ui.cli", *words, "--home", str(home)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=env, check=False, cwd=cwd)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "report"),
@@ -338,28 +332,29 @@ def transferzoo(home: Path, *words: str, cwd: Path | None = None) -> "subprocess
     ],
 )
 def test_what_cannot_be_carried_out_is_not_queued(tmp_path: Path, words: tuple[str, ...], report: str) -> None:
-    done = forked("queue", "add", *words, home=tmp_path)
+    done = transferzoo("queue", "add", *words, home=tmp_path)
     assert done.returncode == 2
     assert report in done.stderr
     assert "Traceback" not in done.stderr
-    assert json.loads(forked("queue", "list", "--json", home=tmp_path).stdout) == []
+    assert json.loads(transferzoo("queue", "list", "--json", home=tmp_path).stdout) == []
 
 
 @pytest.mark.slow
-def test_a_queued_recommendation_and_a_cancelled_tuning(tmp_path: Path) -> None:
+def test_a_queued_recommendation_and_a_cancelled_tuning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     home, place = tmp_path / "home", write_stripes(tmp_path, rows=40)
     words = ("recommend", place.name, "--keep", "1", "--exclude", "resnet-fer2013", "--exclude", "resnet-omniglot")
-    record = json.loads(transferzoo(home, "queue", "add", *words, "--json", cwd=tmp_path).stdout)
+    record = json.loads(transferzoo("queue", "add", *words, "--json", home=home).stdout)
     assert record["spec"] == {"path": str(place), "keep": "1", "exclude": ["resnet-fer2013", "resnet-omniglot"]}
     tune = ("tune", str(place), "--checkpoint", "resnet-photos", "--strategy", "lp-ft", "--json")
-    tuning = json.loads(transferzoo(home, "queue", "add", *tune).stdout)["id"]
+    tuning = json.loads(transferzoo("queue", "add", *tune, home=home).stdout)["id"]
     with Zoo.open(home) as zoo:
         wait_for(lambda: zoo.jobs.get(tuning).state == "running", 60)
-        report = json.loads(transferzoo(home, "queue", "cancel", tuning[:6], "--json").stdout)
+        report = json.loads(transferzoo("queue", "cancel", tuning[:6], "--json", home=home).stdout)
         assert report["state"] == "cancelled"
         assert gone(report["pid"])
         wait_for(lambda: zoo.jobs.get(record["id"]).state == "finished", 120)
-        shown = json.loads(transferzoo(home, "queue", "show", record["id"], "--json").stdout)
+        shown = json.loads(transferzoo("queue", "show", record["id"], "--json", home=home).stdout)
         assert zoo.advice(shown["result"]["recommendation"]) is not None
         assert "Next" in shown["said"]
-        assert not transferzoo(home, "queue", "work", "--device", "advice", "--until-empty").returncode
+        assert not transferzoo("queue", "work", "--device", "advice", "--until-empty", home=home).returncode

@@ -42,8 +42,8 @@ def outcome(name: str, score: float) -> Outcome:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    place = tmp_path_factory.mktemp("views") / "home"
+def home(tmp_path_factory, opened_home):
+    place = shutil.copytree(opened_home, tmp_path_factory.mktemp("views") / "home")
     doubts = Suspects((Suspect("a.png", HOSTILE, "brick", 0.01, 0.97),), 560, ("b", "c"))
     with Zoo.open(place) as zoo:
         kept = advice(choice(HOSTILE, 0.8, gain=0.3), choice("b", 0.7, gain=0.2, tuned=True))
@@ -230,8 +230,8 @@ def test_advice_that_time_cut_short_can_be_gone_on_with(draw, home):
     assert {"Effort", "Time for the advice", "More items without labels"} <= fields
 
 
-def test_the_same_rows_that_two_drop_are_shown_to_each_as_their_own(draw, tmp_path, monkeypatch):
-    with Zoo.open(tmp_path / "home") as zoo:
+def test_the_same_rows_that_two_drop_are_shown_to_each_as_their_own(draw, new_home, monkeypatch):
+    with Zoo.open(new_home) as zoo:
         monkeypatch.setenv("TRANSFERZOO_HOME", str(zoo.home.root))
         hers, his = (zoo.home.root / "uploads" / f"{who}-00" / f"{who}.zip" for who in ("anna", "boris"))
         kept = advice(choice("b", 0.8, gain=0.3))
@@ -245,8 +245,8 @@ def test_the_same_rows_that_two_drop_are_shown_to_each_as_their_own(draw, tmp_pa
     assert listed == {"anna": [str(hers)], "boris": [str(his)], "clara": []}
 
 
-def test_of_another_ones_upload_the_queue_says_that_it_waits_and_no_name(draw, tmp_path, monkeypatch):
-    with Zoo.open(tmp_path / "home") as zoo:
+def test_of_another_ones_upload_the_queue_says_that_it_waits_and_no_name(draw, new_home, monkeypatch):
+    with Zoo.open(new_home) as zoo:
         monkeypatch.setenv("TRANSFERZOO_HOME", str(zoo.home.root))
         for who in ("anna", "boris"):
             place = zoo.home.root / "uploads" / f"{who}-00" / f"{who}s.zip"

@@ -244,9 +244,9 @@ def test_a_connection_that_asks_for_nothing_in_time_is_closed_and_one_that_asked
     assert asyncio.run(all_asked()) == [b"", b"", b"HTTP/1.1 200 OK"]
 
 
-def test_nothing_that_a_machine_makes_up_breaks_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_nothing_that_a_machine_makes_up_breaks_it(new_home: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(job_queue, "_detach", lambda home, lane: None)
-    with Zoo.open(tmp_path / "home") as zoo:
+    with Zoo.open(new_home) as zoo:
         schema = schemathesis.openapi.from_asgi("/openapi.json", create_app(zoo, keyless=True), headers=HERE)
         count = 0
         for operation in schema.get_all_operations():

@@ -31,17 +31,9 @@ from ui.web.samples import Samples
 HERE = "http://127.0.0.1:8600"
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    home = tmp_path_factory.mktemp("template") / "home"
-    Zoo.open(home)
-    return home
-
-
 @pytest.fixture
-def zoo(tmp_path: Path, template: Path) -> Iterator[Zoo]:
-    shutil.copytree(template, tmp_path / "home")
-    with Zoo.open(tmp_path / "home") as opened:
+def zoo(new_home: Path) -> Iterator[Zoo]:
+    with Zoo.open(new_home) as opened:
         yield opened
 
 
@@ -114,11 +106,11 @@ def test_what_cannot_be_read_is_refused_by_name_and_leaves_nothing(client, zoo, 
     assert [file for file in (zoo.home.root / "samples").rglob("*") if file.is_file()] == []
 
 
-def test_an_upload_to_one_machine_is_taken_by_another_and_removed_from_each(tmp_path, template, stripes):
+def test_an_upload_to_one_machine_is_taken_by_another_and_removed_from_each(tmp_path, opened_home, stripes):
     (tmp_path / "shared").mkdir()
     clients = []
     for name in ("first", "second"):
-        shutil.copytree(template, tmp_path / name)
+        shutil.copytree(opened_home, tmp_path / name)
         zoo = Zoo.open(tmp_path / name, objects=str(tmp_path / "shared"))
         clients.append(TestClient(create_app(zoo, keyless=True), HERE, raise_server_exceptions=False))
     first, second = clients
@@ -134,9 +126,8 @@ def test_an_upload_to_one_machine_is_taken_by_another_and_removed_from_each(tmp_
     assert first.get("/samples").json() == []
 
 
-def test_an_upload_that_cannot_be_shared_is_named_and_can_be_sent_again(tmp_path, template, stripes):
-    shutil.copytree(template, tmp_path / "home")
-    with Zoo.open(tmp_path / "home", objects=str(tmp_path / "shared")) as zoo:
+def test_an_upload_that_cannot_be_shared_is_named_and_can_be_sent_again(tmp_path, new_home, stripes):
+    with Zoo.open(new_home, objects=str(tmp_path / "shared")) as zoo:
         client = TestClient(create_app(zoo, keyless=True), HERE, raise_server_exceptions=False)
         answer = client.post("/samples", content=stripes)
         assert (answer.status_code, answer.json()["type"]) == (502, "urn:transferzoo:BucketMissing")
