@@ -41,7 +41,7 @@ class Deadline:
 
     @classmethod
     def going_on(cls, seconds: float | int | None, left: float | int) -> "Deadline":
-        """One of so many seconds, of which so many are left: another process's."""
+        """One of so many seconds, of which so many are left: it began before, or in another process."""
         deadline = cls(seconds)
         deadline._began += 0.0 if seconds is None else left - seconds
         return deadline

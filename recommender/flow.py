@@ -9,16 +9,16 @@ goes to the registry by `recommender.runs.provider.ZooProvider.record`.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
-from recommender.baseline import RawRows, baseline, raw_features_of
+from recommender.baseline import NOTHING, RawRows, baseline, raw_features_of
 from recommender.considered import consider
 from recommender.constraints import Constraints, Objection, relaxation
 from recommender.distance import distances
@@ -29,8 +29,8 @@ from recommender.history import History
 from recommender.novelty import novel_rows
 from recommender.plan import MAY_WIN, chance_of_more, choose_affordable, choose_plan, plan_unprobed
 from recommender.prior import foresee
-from recommender.probe import CLOSING, probe, rows_probed
-from recommender.race import UNRACED, Race, most_finalists, row_work
+from recommender.probe import CLOSING, probe, reserved, rows_probed
+from recommender.race import UNRACED, Race, looked_rows, most_finalists, row_work
 from recommender.rank import place, rank
 from recommender.results import (
     Baseline,
@@ -81,9 +81,10 @@ from registry.errors import (
     ObjectsError,
     OtherSample,
     SingleClass,
+    TooFewRows,
     TransferZooError,
 )
-from registry.features import Encoded, Features
+from registry.features import Features
 from registry.forms import from_json
 from registry.modalities import modalities
 from registry.progress import Cancelled, Progress, silent
@@ -115,6 +116,8 @@ MOST_REASONS = 3
 LEAST_PART = 0.0005
 """Part of a fall, below which a reason does not name it."""
 NO_HISTORY = History(())
+_Pair = tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "m d"]]
+"""Features of the training rows and of the test rows."""
 WORTH_A_TRIAL = 10.0
 """Seconds that a tuning is thought to take, from which a trial that takes some too tells more than it costs."""
 MOST_WORK = 1e13
@@ -185,21 +188,22 @@ def recommend(  # noqa: PLR0913 - each says what is asked, or how it is worked o
         novelty = _novelty(screened, features, zoo, None, listed.domains)
         alone = _distances_only(name, sample, listed, settings)
         return replace(alone, novelty=novelty, considered=considered.sentence)
-    judged = _judged(_Question(sample, zoo, history, until, seed, progress, workers), screened, listed, keep)
+    question = _Question(sample, zoo, history, until, seed, progress, workers)
+    judged = _judged(question, screened, listed, keep)
     skipped = (*listed.skipped, *judged.failed)
     if not judged.ranked:
         raise _nothing_left(skipped, listed.against)
     suspects = None
     if not judged.unprobed:
         suspects = suspected_labels(judged.rows, [row.transferability for row in judged.ranked])
-    ranked, reference, shift = _beside_test(judged.rows, judged.ranked, judged.reference, zoo, seed, progress, until)
+    ranked, reference, shift, unweighed = _beside_test(question, judged, screened)
     affordable, costly = _planned(judged, ranked, sample, reference, history, zoo, limits)
     skipped += tuple(Skipped(of, objections[0].reason) for of, objections in costly.items())
     if not affordable:
         raise _nothing_left(skipped, {**listed.against, **costly})
     choices = place([replace(choice, recommendation=name) for choice in affordable])
     trials: tuple[Trial, ...] = ()
-    undone = (*listed.race.undone, *judged.undone)
+    undone = (*listed.race.undone, *judged.undone, *unweighed)
     if effort is Effort.THOROUGH and not judged.unprobed and _is_fused(sample):
         trials, late = try_out(
             _finalists(choices, sample, reference, history, zoo),
@@ -264,10 +268,13 @@ def evaluate(
     probed = sample.subsample(rows_probed(sample), seed)
     candidate = candidate_of(card, probed, zoo.lens_features(probed, progress=progress), zoo, sample, seed)
     probed = _with_unseen(sample, probed, (candidate,), seed)
-    judged = _judge(_Question(sample, zoo, history, Deadline(), seed, progress), probed, (candidate,), UNRACED)
+    question = _Question(sample, zoo, history, Deadline(), seed, progress)
+    judged = _judge(question, probed, (candidate,), UNRACED)
+    _require_uninterrupted(question)
     if not judged.ranked:
         raise NoCandidates("; ".join(row.reason for row in (*judged.failed, *judged.undone)))
-    ranked, reference, _ = _beside_test(probed, judged.ranked, judged.reference, zoo, seed, progress, Deadline())
+    ranked, reference, *_ = _beside_test(question, judged, probed)
+    _require_uninterrupted(question)
     fresh = _fresh(zoo, card.name, sample)
     return place([choose_plan(ranked[0], sample, reference, history, strategy=strategy, fresh=fresh)])[0]
 
@@ -304,8 +311,10 @@ def no_transfer_model(sample: Sample, zoo: Zoo, *, seed: int = 0, progress: Prog
     if sample.is_constant:
         raise SingleClass("a model") if sample.task is Task.CLASSIFICATION else NoVariation("targets")
     probed = sample.subsample(rows_probed(sample), seed)
-    reference = baseline(probed, folds=probed.folds(seed=seed), seed=seed, progress=progress)
-    return _beside_test(probed, (), reference, zoo, seed, progress, Deadline())[1]
+    question = _Question(sample, zoo, NO_HISTORY, Deadline(), seed, progress)
+    expected = _beside_test(question, _untransferred(question, probed), probed)[1]
+    _require_uninterrupted(question)
+    return expected
 
 
 def compare(
@@ -546,9 +555,11 @@ class _Judged:
     """What was probed, on which rows, and what was left undone."""
 
     rows: Sample
-    ranked: tuple[Ranked, ...]
     reference: Baseline
-    failed: tuple[Skipped, ...]
+    seconds: float
+    """What *no transfer* took on these rows."""
+    ranked: tuple[Ranked, ...] = ()
+    failed: tuple[Skipped, ...] = ()
     undone: tuple[Skipped, ...] = ()
     unprobed: bool = False
     """Whether nobody was probed, so that the order is that of what was known before."""
@@ -569,7 +580,13 @@ class _Question:
     @property
     def late(self) -> bool:
         """Whether there is time left for ranking and planning alone."""
-        return self.until.over(self.until.share(CLOSING))
+        return self.until.over(reserved(self.until, self.sample))
+
+
+def _require_uninterrupted(question: _Question) -> None:
+    """Raise `KeyboardInterrupt` again where it cut short what is of no use in part."""
+    if question.until.interrupted:
+        raise KeyboardInterrupt
 
 
 def _judged(question: _Question, screened: Sample, listed: Shortlist, keep: int) -> _Judged:
@@ -578,25 +595,30 @@ def _judged(question: _Question, screened: Sample, listed: Shortlist, keep: int)
     rows = _with_unseen(question.sample, screened, listed.candidates, question.seed)
     if listed.looks and not question.late:
         judged = _judge(question, rows, listed.candidates, listed.race)
-    if looked is not None and (judged is None or (judged.undone and not judged.ranked)):
+    if looked is not None and (judged is None or (judged.undone and not _believed(judged))):
         raced = tuple(one for one in listed.candidates if question.zoo.encodings.encoded(one.checkpoint.name, looked))
         late = tuple(Skipped(one.checkpoint.name, f"it was not probed on {len(rows):,} rows") for one in raced)
         judged = replace(_judge(replace(question, until=Deadline()), looked, raced, listed.race), undone=late)
-    if judged is not None and (judged.ranked or not judged.undone):
+    if judged is not None and (_believed(judged) or not judged.undone):
         return judged
-    reference = _baseline(question, screened) if judged is None else judged.reference
+    if judged is None:
+        judged = _untransferred(question, _few(screened, question.seed) if question.late else screened)
     ranked, failed = foresee(
         listed.candidates,
         question.sample,
-        reference,
+        judged.reference,
         _prior(question),
         question.zoo,
         keep=keep,
         alike=_is_fused(question.sample),
         seed=question.seed,
     )
-    undone = () if judged is None else judged.undone
-    return _Judged(screened, ranked, reference, failed, undone, unprobed=True)
+    return replace(judged, ranked=ranked, failed=failed, unprobed=True)
+
+
+def _believed(judged: _Judged) -> bool:
+    """Whether the probe of anybody is believed, who has not seen the rows."""
+    return any(row.transferability.believed for row in judged.ranked)
 
 
 def _prior(question: _Question) -> ProbePrior:
@@ -610,7 +632,7 @@ def _prior(question: _Question) -> ProbePrior:
 
 def _judge(question: _Question, probed: Sample, candidates: tuple[Candidate, ...], race: Race) -> _Judged:
     folds: Int[np.ndarray, " n"] = probed.folds(seed=question.seed)
-    reference = _baseline(question, probed)
+    judged = _untransferred(question, probed)
     scored, failed, undone = probe(
         probed,
         candidates,
@@ -625,16 +647,30 @@ def _judge(question: _Question, probed: Sample, candidates: tuple[Candidate, ...
     sample = question.sample
     test_rows = len(sample.test.items) if sample.test is not None else round(0.25 * len(sample.items))
     probes = NO_HISTORY if _is_fused(sample) else question.history  # what outcomes teach of probes is fused later
+    against, seed = judged.reference, question.seed
     ranked = (
-        rank(probed, sample.digest, scored, reference, probes, folds=folds, test_rows=test_rows, seed=question.seed)
+        rank(probed, sample.digest, scored, against, probes, folds=folds, test_rows=test_rows, seed=seed)
         if scored
         else ()
     )
-    return _Judged(probed, ranked, reference, failed, undone)
+    return replace(judged, ranked=ranked, failed=failed, undone=undone)
 
 
-def _baseline(question: _Question, rows: Sample) -> Baseline:
-    return baseline(rows, folds=rows.folds(seed=question.seed), seed=question.seed, progress=question.progress)
+def _untransferred(question: _Question, rows: Sample) -> _Judged:
+    """*No transfer* on these rows, and nobody probed."""
+    began, folds = question.until.clock(), rows.folds(seed=question.seed)
+    reference = baseline(rows, folds=folds, seed=question.seed, progress=question.progress)
+    return _Judged(rows, reference, question.until.clock() - began)
+
+
+def _few(rows: Sample, seed: int) -> Sample:
+    """As many of the rows as a second look takes; all, where so few cannot be folded."""
+    few = rows.subsample(looked_rows(rows)[1], seed, spread=True)
+    try:
+        few.folds(seed=seed)
+    except TooFewRows:
+        return rows
+    return few
 
 
 def _with_unseen(sample: Sample, probed: Sample, candidates: Sequence[Candidate], seed: int) -> Sample:
@@ -659,70 +695,103 @@ def _fresh(zoo: Zoo, checkpoint: str, sample: Sample) -> tuple[int, int]:
 
 
 def _beside_test(
-    probed: Sample,
-    ranked: tuple[Ranked, ...],
-    reference: Baseline,
-    zoo: Zoo,
-    seed: int,
-    progress: Progress,
-    until: Deadline,
-) -> tuple[tuple[Ranked, ...], Baseline, Shift | None]:
-    """What is expected where the test part is another source: lowered and widened by what its unlabelled rows tell."""
+    question: _Question, judged: _Judged, screened: Sample
+) -> tuple[tuple[Ranked, ...], Baseline, Shift | None, tuple[Skipped, ...]]:
+    """What is expected where the test part is another source, and for what of it time did not do.
+
+    Lowered and widened by what its unlabelled rows tell: of *no transfer* first, then of the choices by rank. Who was
+    not weighed falls as the others do on average, for who falls stands beside who does not. That it is another source
+    all ``screened`` rows tell, where fewer were judged.
+    """
+    probed, ranked, reference = judged.rows, judged.ranked, judged.reference
+    zoo, seed, until, progress = question.zoo, question.seed, question.until, question.progress
     if probed.test is None:
-        return ranked, reference, None
-    test = draw_unlabelled(probed.test, seed)
-    groups = None if probed.groups is None and test.groups is None else (probed.group_ids, test.group_ids)
+        return ranked, reference, None, ()
+    test, closing = draw_unlabelled(probed.test, seed), until.share(CLOSING)
+    late: list[Skipped] = []
+    needs = judged.seconds  # as long as the folds of no transfer took, the first of what follows may take
     try:
-        train_vectors, test_vectors = (zoo.lens_features(part, progress=progress).vectors for part in (probed, test))
-        shift = source_test(train_vectors, test_vectors, groups, seed=seed)
+        of_source = partial(_tested, max(probed, screened, key=len), test, zoo, seed)
+        shift = until.attempt(of_source, progress, reserve=closing + needs)
     except EstimatorError:
-        return ranked, reference, None
+        return ranked, reference, None, ()
+    if shift is None:
+        late.append(Skipped("the test part", "whether it is of another source was not tested"))
+        return ranked, reference, None, tuple(late)
     if not shift.detected or probed.task is Task.TOKEN_CLASSIFICATION:  # of positions no such estimate is known
-        return ranked, reference, shift
+        return ranked, reference, shift, ()
     folds: Int[np.ndarray, " n"] = probed.folds(seed=seed)
+    reads: dict[str, Callable[[Progress], _Pair]] = {NOTHING: partial(_raw_pair, reference.model, probed, test)}
+    probes = (row for row in ranked if row.transferability.scores)
+    reads |= {row.checkpoint.name: partial(_pair, row, probed, test, zoo) for row in probes}
     drops_by: dict[str, Mapping[str, float]] = {}
+    for name, read in reads.items():
+        weigh = partial(_weighed, read, probed, folds, until)
+        try:
+            weighed = until.attempt(weigh, progress, reserve=closing + needs)
+        except (TransferZooError, OSError, MemoryError):
+            continue
+        if weighed is None:
+            late.append(Skipped(name, "how much it loses on the test part was not estimated"))
+            continue
+        drops_by[name], needs = weighed
+    if not drops_by:
+        return ranked, reference, shift, tuple(late)
+    others = _mean_drops(drops_by.values())
+    lowered = reference.lowered(lower_expectation(reference.expected, drops_by.get(NOTHING, others)))
     moved = []
     for row in ranked:
-        name, read = row.checkpoint.name, row.transferability.read.block
-        encode = partial(_both, name, probed, test, zoo)
-        try:
-            pair = None if not row.transferability.scores else until.attempt(encode, progress)
-            if pair is None:
-                moved.append(row)
-                continue
-            train_rows, test_rows = (one.blocks[one.names.index(read)].vectors for one in pair)
-            drops_by[name] = drops(train_rows, test_rows, probed, folds)
-        except (TransferZooError, OSError, MemoryError):
-            moved.append(row)
-            continue
-        moved.append(_in_view_of(row, drops_by[name]))
+        now = _in_view_of(row, drops_by.get(row.checkpoint.name, others), weighed=row.checkpoint.name in drops_by)
+        moved.append(replace(now, gain=_gain_in_view_of(row, now, reference, lowered)))
+    return tuple(moved), lowered, replace(shift, drops=drops_by), tuple(late)
+
+
+def _weighed(
+    read: Callable[[Progress], _Pair], probed: Sample, folds: Int[np.ndarray, " n"], until: Deadline, progress: Progress
+) -> tuple[Mapping[str, float], float]:
+    """What the score of a head loses on the test part, and the seconds that it took to tell when features were read."""
+    pair = read(progress)
+    began = until.clock()
+    return drops(*pair, probed, folds), until.clock() - began
+
+
+def _tested(train: Sample, test: Sample, zoo: Zoo, seed: int, progress: Progress) -> Shift:
+    groups = None if train.groups is None and test.groups is None else (train.group_ids, test.group_ids)
+    train_vectors, test_vectors = (zoo.lens_features(part, progress=progress).vectors for part in (train, test))
+    return source_test(train_vectors, test_vectors, groups, seed=seed)
+
+
+def _pair(row: Ranked, probed: Sample, test: Sample, zoo: Zoo, progress: Progress) -> _Pair:
+    """Features of both parts after the block that its probe reads."""
+    name, read = row.checkpoint.name, row.transferability.read.block
+    both = [zoo.encode(name, part, progress=progress) for part in (probed, test)]
+    train_rows, test_rows = (one.blocks[one.names.index(read)].vectors for one in both)
+    return train_rows, test_rows
+
+
+def _raw_pair(model: str, probed: Sample, test: Sample, progress: Progress) -> _Pair:
     rows = len(probed)
     raw = RawRows.of(probed.modality, (*probed.items, *test.items), progress)
-    features = raw.features(np.arange(rows), raw_features_of(reference.model))
-    drops_by["no transfer"] = drops(features[:rows], features[rows:], probed, folds)
-    before, reference = (
-        reference,
-        reference.lowered(lower_expectation(reference.expected, drops_by["no transfer"])),
-    )
-    pairs = zip(ranked, moved, strict=True)
-    beside = tuple(replace(now, gain=_gain_in_view_of(was, now, before, reference)) for was, now in pairs)
-    return beside, reference, replace(shift, drops=drops_by)
+    features = raw.features(np.arange(rows), raw_features_of(model))
+    return features[:rows], features[rows:]
 
 
-def _both(name: str, one: Sample, other: Sample, zoo: Zoo, progress: Progress) -> tuple[Encoded, Encoded]:
-    return zoo.encode(name, one, progress=progress), zoo.encode(name, other, progress=progress)
+def _mean_drops(drops_of: Collection[Mapping[str, float]]) -> dict[str, float]:
+    """By each estimate that all have."""
+    names = set.intersection(*(set(one) for one in drops_of))
+    return {name: float(np.mean([one[name] for one in drops_of])) for name in WORDS if name in names}
 
 
-def _in_view_of(row: Ranked, drops_by: Mapping[str, float]) -> Ranked:
+def _in_view_of(row: Ranked, drops_by: Mapping[str, float], *, weighed: bool) -> Ranked:
     before, metric = row.expected, row.expected.metric
     expected = lower_expectation(before, drops_by)
     reaches = [max(one.high - one.mean, one.mean - one.low) for one in (before, expected)]
     parts = {WORDS[name]: part for name, part in contributions(drops_by).items() if part >= LEAST_PART}
     named = "; ".join(f"{words} ({metric.difference(-part)})" for words, part in parts.items())
     why = (
-        f"the test part is of another source: what its unlabelled rows tell moves the head's score by "
-        f"{metric.difference(expected.mean - before.mean)} and its reach from {100 * reaches[0]:.1f} to "
-        f"{100 * reaches[1]:.1f} points{f': {named}' if named else ''}"
+        f"the test part is of another source: what its unlabelled rows tell{'' if weighed else ' of the others'} "
+        f"moves the head's score by {metric.difference(expected.mean - before.mean)} and its reach from "
+        f"{100 * reaches[0]:.1f} to {100 * reaches[1]:.1f} points{f': {named}' if named else ''}"
     )
     return replace(row, expected=expected, because=(*row.because, why))
 

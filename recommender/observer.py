@@ -19,6 +19,10 @@ class Observer:
         """Whether the work is to end; asked between batches."""
         return False
 
+    def waited(self) -> float:
+        """Seconds since the request was made: a time budget counts what passed before it is performed."""
+        return 0.0
+
     def may_fetch(self, rows: Sequence[Unprobed]) -> bool:  # noqa: ARG002 - a surface overrides it
         """Whether the weights of these checkpoints may be fetched; asked where the request leaves it open."""
         return False

@@ -41,7 +41,7 @@ from registry.sample import Sample
 from registry.targets import Positions, Targets
 from registry.zoo import Zoo
 
-__all__ = ["CLOSING", "probe", "rows_probed", "transferability"]
+__all__ = ["CLOSING", "probe", "reserved", "rows_probed", "transferability"]
 
 _MOST_ROWS = 800
 """Rows that are probed, where two of each class are no more."""
@@ -55,11 +55,18 @@ TIMED_BATCHES = 4
 """Batches from which the seconds of a row are those of the batches, instead of tries on a few rows."""
 CLOSING = 0.15
 """Share of the time there is that ranking and planning are left."""
+BESIDE_TEST = 0.2
+"""Share that is left to weigh what a test part of another source costs."""
 
 
 def rows_probed(sample: Sample) -> int:
     """How many rows of a sample are probed at most: 800, or two of each class where that is more."""
     return max(_MOST_ROWS, min(2 * len(sample.classes), _MOST_OF_CLASSES))
+
+
+def reserved(until: Deadline, sample: Sample) -> float:
+    """Seconds that probing leaves to what comes after it."""
+    return until.share(CLOSING if sample.test is None else CLOSING + BESIDE_TEST)
 
 
 def probe(  # noqa: PLR0913 - each says what is probed, or how
@@ -120,7 +127,7 @@ def _attempted(
             partial(_encoded, candidate, sample, zoo, race),
             progress,
             needs=needs + probing.scoring,
-            reserve=until.share(CLOSING),
+            reserve=reserved(until, sample),
         )
         if encoded is None:
             return None

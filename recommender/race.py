@@ -63,7 +63,7 @@ FINALISTS = 2
 IMPROBABLE = 0.05
 """Added to the probability that a head gives the true class, so that one sure mistake does not outweigh all else."""
 RACE_SHARE = 0.5
-"""Share of the time there is that the race may take."""
+"""Share of the time that is left when it begins, which the race may take."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +132,7 @@ def race(  # noqa: PLR0913 - each says who races, or how
         left = tuple(Skipped(c.checkpoint.name, f"only {keep} are kept") for c in candidates[keep:])
         return Race(tuple(candidates[:keep]), left)
     until = deadline or Deadline()
+    after = 0.0 if until.seconds is None else (1 - RACE_SHARE) * max(0.0, until.left)
     within, beyond = _affordable(candidates)
     skipped = [
         Skipped(c.checkpoint.name, f"not looked at: {len(within)} others, of which more was to be hoped, took all time")
@@ -140,14 +141,14 @@ def race(  # noqa: PLR0913 - each says who races, or how
     most = min(keep, max(FINALISTS, keep if finalists is None else finalists))
     first, further = looked_rows(sample)
     part = _part(sample, within, first, seed)
-    looks, failed, undone = _looked(_Glance(part, None, seed), within, zoo, progress, until, workers)
+    looks, failed, undone = _looked(_Glance(part, None, seed, after), within, zoo, progress, until, workers)
     if not looks and undone:
         return Race(tuple(within), tuple(skipped), tuple(undone))
     second = _part(sample, [look.candidate for look in looks], further, seed) if looks else part
     if len(second) > len(part) and len(looks) > keep and not undone:
         on, dropped = _dropped(looks, part, keep, BEHIND)
         ahead_yet = [look.candidate for look in on]
-        more, broken, late = _looked(_Glance(second, part, seed), ahead_yet, zoo, progress, until, workers)
+        more, broken, late = _looked(_Glance(second, part, seed, after), ahead_yet, zoo, progress, until, workers)
         if not late:
             looks, part = more, second
             failed += [*dropped, *broken]
@@ -194,6 +195,8 @@ class _Glance:
     part: Sample
     known: Sample | None
     seed: int
+    after: float
+    """Seconds that the race leaves to what comes after it."""
 
 
 def _looked(
@@ -219,7 +222,7 @@ def _attempted(
     """A look at one, or why there is none; None where time does not do for it."""
     look = partial(_look, candidate, glance, zoo, deadline)
     try:
-        return deadline.attempt(look, progress, reserve=deadline.share(1 - RACE_SHARE))
+        return deadline.attempt(look, progress, reserve=glance.after)
     except Exception as failure:  # a stranger's net may raise anything, and the others go on
         return str(failure) or type(failure).__name__
 

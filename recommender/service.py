@@ -100,6 +100,8 @@ _TUNING_PARTS = 4
 """Reading, resolving the choice, estimating its cost, tuning; advice is one more where it is to be made."""
 _NO_TIME = 0.001
 """Seconds by which advice that a lost cluster left is called, so that it is not taken for what was asked for."""
+_OVERRUN = 0.1
+"""Share of a time budget, beyond which a note says that it was overrun."""
 _SAME = 0.05
 """Chance of one source above which a sample cannot be told from a domain."""
 
@@ -312,7 +314,7 @@ def read_sample(request: SampleRequest, observer: Observer, progress: Progress |
 
 
 def _recommend(request: RecommendRequest, zoo: Zoo, observer: Observer) -> Recommendation:
-    deadline = Deadline(request.time_budget)
+    deadline = Deadline.going_on(request.time_budget, (request.time_budget or 0.0) - observer.waited())
     kept = None if request.continues is None else require_advice(zoo, request.continues)
     request = request if kept is None else _gone_on(request, kept)
     steps = _Steps(observer, _ADVICE_STEPS + request.keep)
@@ -346,6 +348,12 @@ def _recommend(request: RecommendRequest, zoo: Zoo, observer: Observer) -> Recom
         raise _to_be_gone_on_with(lost, advise, deadline, request, zoo) from lost
     if zoo.home.writable:
         zoo.keep(advice)
+    if deadline.seconds is not None and deadline.left < -_OVERRUN * deadline.seconds:
+        observer.on_note(
+            f"The time budget of {deadline.seconds:g} s was overrun by {-deadline.left:.0f} s: reading the rows, and "
+            "what they score without transfer, cannot be cut short.",
+            warning=True,
+        )
     return advice
 
 

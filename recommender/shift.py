@@ -26,7 +26,6 @@ of the others.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from hashlib import sha256
 
 import numpy as np
@@ -36,9 +35,9 @@ from scipy.optimize import linear_sum_assignment, nnls
 from scipy.spatial.distance import cdist
 
 from recommender.distance.classifier import classifier
-from recommender.distance.mmd import gaussian_kernel, mmd
+from recommender.distance.mmd import bandwidth, gaussian_kernel, mmd
 from recommender.results import Expected, Shift
-from recommender.transfer.linear import out_of_fold
+from recommender.transfer.linear import OutOfFold, out_of_fold
 from registry.cards import Task
 from registry.errors import EstimatorError
 from registry.index import neighbors
@@ -122,8 +121,12 @@ def drops(
         EstimatorError: the rows cannot be learned from.
     """
     groups = None if sample.groups is None else sample.group_ids
-    falls = {**_of_heads(train, test, sample, folds, groups), **_of_weighted_folds(train, test, sample, folds)}
-    far = _of_far_rows(train, test, sample, folds, groups)
+    heads = out_of_fold(train, sample.targets, folds, groups=groups, others=test)
+    sigma = bandwidth(train, test)
+    falls = _of_weighted_folds(train, test, sample, folds, heads)
+    if sample.task is not Task.REGRESSION:
+        falls = {**_of_heads(train, test, sample, folds, heads, sigma), **falls}
+    far = _of_far_rows(train, test, sample, folds, heads, sigma)
     return falls if far is None else {**falls, "far rows": far}
 
 
@@ -155,28 +158,27 @@ def _of_heads(
     test: Float[np.ndarray, "m d"],
     sample: Sample,
     folds: Int[np.ndarray, " n"],
-    groups: Int[np.ndarray, " n"] | None,
+    heads: OutOfFold,
+    sigma: float,
 ) -> dict[str, float]:
-    """What the folds' own heads say by their confidence, and of classes; nothing in regression, where there is none."""
-    if sample.task is Task.REGRESSION:
-        return {}
-    held_out, tested = out_of_fold(train, sample.targets, folds, groups=groups), folds >= 0
-    right = (held_out.predicted == sample.targets.values)[tested]
-    sure = _confidence(held_out.probabilities[tested], sample.task)
-    heads = {int(fold): _predicted(train, test, sample, folds != fold, groups) for fold in np.unique(folds[tested])}
-    of_test = np.concatenate([_confidence(probabilities, sample.task) for probabilities in heads.values()])
+    """What the folds' own heads say by their confidence, and of classes by what they name."""
+    tested = folds >= 0
+    right = (heads.predicted == sample.targets.values)[tested]
+    sure = _confidence(heads.probabilities[tested], sample.task)
+    of_test = np.concatenate([_confidence(probabilities, sample.task) for probabilities in heads.of_others])
     accuracy = float(right.mean())
     threshold = np.quantile(sure, 1 - accuracy)
     over = float((sure > threshold).mean()) - float((of_test > threshold).mean())
     falls = {"threshold": over, "confidence": float(sure.mean() - of_test.mean())}
     if sample.task is not Task.CLASSIFICATION:
         return falls
-    own, other = _class_shares(train, test, sample.targets.values)
-    before = np.mean([_transport_cost(held_out.probabilities[folds == fold], own) for fold in heads])
-    after = min(np.mean([_transport_cost(one, shares) for one in heads.values()]) for shares in (own, other))
+    held_out = {int(fold): heads.probabilities[folds == fold] for fold in np.unique(folds[tested])}
+    own, other = _class_shares(train, test, sample.targets.values, sigma)
+    before = np.mean([_transport_cost(one, own) for one in held_out.values()])
+    after = min(np.mean([_transport_cost(one, shares) for one in heads.of_others]) for shares in (own, other))
     rarer = [
-        _agreement_lost(train, test, sample, folds == fold, held_out.probabilities[folds == fold], one)
-        for fold, one in heads.items()
+        _agreement_lost(train, test, sample, folds == fold, of_fold, of_other)
+        for (fold, of_fold), of_other in zip(held_out.items(), heads.of_others, strict=True)
     ]
     return {**falls, "transport": float(after - before), "neighbors": float(np.mean(rarer))}
 
@@ -190,7 +192,7 @@ def _transport_cost(probabilities: Float64[np.ndarray, "n c"], shares: Float64[n
 
 
 def _class_shares(
-    train: Float[np.ndarray, "n d"], test: Float[np.ndarray, "m d"], codes: Int[np.ndarray, " n"]
+    train: Float[np.ndarray, "n d"], test: Float[np.ndarray, "m d"], codes: Int[np.ndarray, " n"], sigma: float
 ) -> tuple[Float64[np.ndarray, " c"], Float64[np.ndarray, " c"]]:
     """Shares of the classes here, and in the test part as far as a change of shares accounts for the parts' distance.
 
@@ -202,7 +204,7 @@ def _class_shares(
     named = np.eye(int(codes.max()) + 1)[codes]
     counts = named.sum(axis=0)
     own = counts / counts.sum()
-    kernel = gaussian_kernel(mmd(train, test, permutations=1).details["sigma"])
+    kernel = gaussian_kernel(sigma)
     within, between, beyond = (
         kernel(cdist(*pair, "sqeuclidean")) for pair in ((ours, ours), (ours, theirs), (theirs, theirs))
     )
@@ -241,7 +243,11 @@ def _agreement_lost(
 
 
 def _of_weighted_folds(
-    train: Float[np.ndarray, "n d"], test: Float[np.ndarray, "m d"], sample: Sample, folds: Int[np.ndarray, " n"]
+    train: Float[np.ndarray, "n d"],
+    test: Float[np.ndarray, "m d"],
+    sample: Sample,
+    folds: Int[np.ndarray, " n"],
+    heads: OutOfFold,
 ) -> dict[str, float]:
     """What rows of the folds say that are like the test part's; nothing where these are too few."""
     groups = None if sample.groups is None else sample.group_ids
@@ -250,8 +256,7 @@ def _of_weighted_folds(
     weights = odds[tested]
     if weights.sum() ** 2 < LEAST_EFFECTIVE * (weights**2).sum() or weights.mean() < LEAST_OVERLAP:
         return {}
-    predicted = out_of_fold(train, sample.targets, folds, groups=groups).predicted
-    truth, answers = sample.targets.values[tested], predicted[tested]
+    truth, answers = sample.targets.values[tested], heads.predicted[tested]
     plain, weighted = weighted_scores(sample.metric, truth, answers, np.stack([np.ones(len(weights)), weights]))
     return {"weighted folds": float(plain - weighted)}
 
@@ -271,23 +276,6 @@ def _odds(
     return np.asarray(np.clip(other / (1 - other) * len(train) / len(test), 1 / MOST_ODDS, MOST_ODDS))
 
 
-def _predicted(
-    train: Float[np.ndarray, "n d"],
-    test: Float[np.ndarray, "m d"],
-    sample: Sample,
-    rows: np.ndarray,
-    groups: Int[np.ndarray, " n"] | None,
-) -> Float64[np.ndarray, "m c"]:
-    """Probabilities of the test rows by a head that is fitted to some training rows."""
-    known = sample.targets.take(rows)
-    nothing = np.zeros_like(known.values, shape=(len(test), *known.values.shape[1:]))
-    targets = known.followed_by(replace(known, values=nothing))
-    alone = None if groups is None else np.concatenate([groups[rows], groups.max() + 1 + np.arange(len(test))])
-    folds = np.repeat([-1, 0], [int(rows.sum()), len(test)])
-    predicted = out_of_fold(np.concatenate([train[rows], test]), targets, folds, groups=alone)
-    return predicted.probabilities[int(rows.sum()) :]
-
-
 def _confidence(probabilities: Float64[np.ndarray, "n c"], task: Task) -> Float64[np.ndarray, " r"]:
     """Of the class that is named; or of each decision on a label."""
     if task is Task.CLASSIFICATION:
@@ -300,15 +288,16 @@ def _of_far_rows(
     test: Float[np.ndarray, "m d"],
     sample: Sample,
     folds: Int[np.ndarray, " n"],
-    groups: Int[np.ndarray, " n"] | None,
+    heads: OutOfFold,
+    sigma: float,
 ) -> float | None:
     """None where no cluster can be held out."""
+    groups = None if sample.groups is None else sample.group_ids
     mean, spread = train.mean(axis=0), train.std(axis=0)
     scale = np.where(spread > 0, spread, np.inf)
     far = _far_folds((train - mean) / scale, sample)
     try:
-        whole = mmd(train, test, permutations=1, groups=_beside(groups, len(test)))
-        fixed = {"sigma": whole.details["sigma"], "mean": mean, "scale": scale}
+        fixed = {"sigma": sigma, "mean": mean, "scale": scale}
         between = _mmd(train, test, _beside(groups, len(test)), fixed)
         apart = [
             _mmd(
@@ -319,7 +308,8 @@ def _of_far_rows(
             )
             for fold in np.unique(far[far >= 0])
         ]
-        lost = _scored(train, sample, folds, groups) - _scored(train, sample, far, groups)
+        elsewhere = out_of_fold(train, sample.targets, far, groups=groups)
+        lost = _score_of(heads, sample, folds) - _score_of(elsewhere, sample, far)
     except EstimatorError:
         return None
     if not apart or np.mean(apart) <= 0:
@@ -343,11 +333,9 @@ def _beside(
     return None if groups is None else (groups, np.arange(more))
 
 
-def _scored(
-    train: Float[np.ndarray, "n d"], sample: Sample, folds: Int[np.ndarray, " n"], groups: Int[np.ndarray, " n"] | None
-) -> float:
-    predicted, tested = out_of_fold(train, sample.targets, folds, groups=groups).predicted, folds >= 0
-    return score(sample.metric, sample.targets.values[tested], predicted[tested])
+def _score_of(heads: OutOfFold, sample: Sample, folds: Int[np.ndarray, " n"]) -> float:
+    tested = folds >= 0
+    return score(sample.metric, sample.targets.values[tested], heads.predicted[tested])
 
 
 def _far_folds(rows: Float[np.ndarray, "n d"], sample: Sample) -> Int[np.ndarray, " n"]:

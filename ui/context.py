@@ -210,6 +210,8 @@ class CommandContext:
     bars: render.Bars
     json: bool
     job: str | None
+    began: float
+    """When the command began, by the monotonic clock."""
     home: Path | None = None
     """The registry's folder as it was typed."""
 
@@ -316,6 +318,7 @@ def _chosen(fields: Iterable[str], options: Mapping[str, Any]) -> dict[str, Any]
 @contextmanager
 def command_context(home: Path | None, json: bool, job: str | None = None) -> Iterator[CommandContext]:
     """Open the registry; a job, where there is one, hears of progress and of failure."""
+    began = time.monotonic()
     silence_libraries()
     with ExitAtOnce():
         from recommender.runs.recovery import recover  # noqa: PLC0415 - NumPy and SQLAlchemy: no help waits for them
@@ -335,7 +338,7 @@ def command_context(home: Path | None, json: bool, job: str | None = None) -> It
         bars = render.Bars(errors, also=silent if job is None else _JobObserver(zoo, job))
         noted = _print_notes(errors, zoo, 0)
         try:
-            yield CommandContext(zoo, errors if json else console(), bars, json, job, home)
+            yield CommandContext(zoo, errors if json else console(), bars, json, job, began, home)
         except BaseException as failure:
             if job is not None:
                 zoo.jobs.fail(job, _in_words(failure))

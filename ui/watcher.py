@@ -1,6 +1,7 @@
 """Watcher: a terminal, and the job of the queue where there is one, as observer of what is performed."""
 
 import sys
+import time
 from collections.abc import Sequence
 
 import typer
@@ -31,6 +32,10 @@ class Watcher(Observer):
     def cancelled(self) -> bool:
         """Whether the job was cancelled."""
         return self._context.bars.cancelled()
+
+    def waited(self) -> float:
+        """Since the command began: opening the registry and importing torch are waited for, too."""
+        return time.monotonic() - self._context.began
 
     def may_fetch(self, rows: Sequence[Unprobed]) -> bool:
         """Ask at a terminal; where nobody can answer, no."""

@@ -31,10 +31,8 @@ from ui.watcher import Watcher
 __all__ = ["present_work"]
 
 
-def present_work(
-    context: CommandContext, request: Request, began: float, *, explain: bool, everything: bool, as_csv: bool
-) -> None:
-    """Perform what measures, learns or predicts, and say what comes of it; ``began`` is when it was asked for."""
+def present_work(context: CommandContext, request: Request, *, explain: bool, everything: bool, as_csv: bool) -> None:
+    """Perform what measures, learns or predicts, and say what comes of it."""
     result = _performed(context, request)
     if isinstance(result, Answer) and context.job is not None:
         keep_answer(context.zoo.home, context.job, result.to_dict())
@@ -43,7 +41,7 @@ def present_work(
         case Recommendation():
             _advised(context, result, request, explain=explain, everything=everything)
         case TuningRun():
-            _tuned(context, result, time.monotonic() - began if isinstance(request, TuneRequest) else None)
+            _tuned(context, result, time.monotonic() - context.began if isinstance(request, TuneRequest) else None)
         case service.Drawn():
             record = result.benefit.to_dict()
             context.print(render.benefit_report(record))

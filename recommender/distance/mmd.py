@@ -11,7 +11,7 @@ from recommender.distance.kernels import Groups, Kernel, fixed_scale, median_dis
 from recommender.results import Distance
 from registry.features import Array
 
-__all__ = ["gaussian_kernel", "mmd"]
+__all__ = ["bandwidth", "gaussian_kernel", "mmd"]
 
 
 def mmd(
@@ -42,6 +42,16 @@ def mmd(
     effect = 1 - 2 * tested.between / (tested.within_first + tested.within_second)
     details = {"effect": effect, "sigma": width, **tested.null_band}
     return Distance("mmd", max(0.0, tested.statistic), tested.statistic, low, high, tested.p_same, details)
+
+
+def bandwidth(x: Real[Array, "n d"], y: Real[Array, "m e"]) -> float:
+    """The ``sigma`` that `mmd` takes where none is given.
+
+    Raises:
+        TooFewRows: fewer than two rows in a cloud.
+        NoVariation: all rows are identical.
+    """
+    return median_distance(pool(x, y))
 
 
 def gaussian_kernel(sigma: float) -> Kernel:

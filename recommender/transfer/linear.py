@@ -45,11 +45,13 @@ class OutOfFold:
     """What a head says of rows that it was not fitted on; -1 and zeros for rows that were in training always.
 
     ``predicted`` has the form of the targets: class numbers, 0 or 1 for each label, or values; ``probabilities`` are of
-    the classes or of each label on its own; in regression they are the values once more.
+    the classes or of each label on its own; in regression they are the values once more. ``of_others`` are those of
+    other rows by the head of each fold, in the order of the folds' numbers.
     """
 
     predicted: Shaped[np.ndarray, "n ..."]
     probabilities: Float64[np.ndarray, "n c"]
+    of_others: Float64[np.ndarray, "f m c"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,14 +118,17 @@ def out_of_fold(
     *,
     head: Literal["ridge", "logistic"] = "ridge",
     groups: Shaped[Array, " g"] | None = None,
+    others: Real[Array, "r e"] | None = None,
 ) -> OutOfFold:
     """Predict each fold by a head fitted on the others; a fold of -1 is in training always.
 
     Values without a task are numbers of classes. The strength of regularization is chosen inside each training part
-    (by leave-one-out, of whole ``groups`` where there are groups).
+    (by leave-one-out, of whole ``groups`` where there are groups). Rows of ``others`` are in no training part, and
+    predicted by every head.
 
     Raises:
         NotFinite: a NaN or infinite value.
+        WidthMismatch: the others are not as wide as the rows.
         LengthMismatch: targets, folds or groups are not as many as the rows.
         TooFewRows: fewer than two rows to train on.
         SingleClass: a training part holds one class.
@@ -133,22 +138,29 @@ def out_of_fold(
     for what, values in (("features and targets", codes), ("features and folds", fold)):
         if len(values) != len(rows):
             raise LengthMismatch(what, len(rows), len(values))
+    beyond = rows[:0] if others is None else finite_rows(others, "other features", least=0)
+    if beyond.shape[1] != rows.shape[1]:
+        raise WidthMismatch(beyond.shape[1], rows.shape[1])
     units = None if groups is None else group_numbers(groups, len(rows))
     if known.task is not Task.CLASSIFICATION:
-        return _columns_out_of_fold(rows, codes.astype(np.float64), fold, units, known.task, head)
+        return _columns_out_of_fold(rows, codes.astype(np.float64), fold, units, known.task, head, beyond)
     probabilities = np.zeros((len(rows), int(codes.max()) + 1))
+    of_others = []
     for number in np.unique(fold[fold >= 0]):
         test, train = fold == number, fold != number
         inner = np.arange(train.sum()) if units is None else np.unique(units[train], return_inverse=True)[1]
         present, compact = np.unique(codes[train], return_inverse=True)
         if len(present) < 2:
             raise SingleClass("the training part of a fold")
-        logits = np.zeros((test.sum(), probabilities.shape[1]))
         thin, columns = decompose(rows[train]), np.eye(len(present))[compact]
         weight, bias = _ridge_softmax(thin, columns, inner) if head == "ridge" else _logistic(thin, columns, inner)
-        logits[:, present] = _softmax((rows[test] - thin.mean) / thin.scale @ weight.T + bias)
-        probabilities[test] = logits
-    return OutOfFold(np.where(fold >= 0, probabilities.argmax(axis=1), -1), probabilities)
+        logits = (np.concatenate([rows[test], beyond]) - thin.mean) / thin.scale @ weight.T + bias
+        of_all = np.zeros((len(logits), probabilities.shape[1]))
+        of_all[:, present] = _softmax(logits)
+        probabilities[test], of_other = np.split(of_all, [int(test.sum())])
+        of_others.append(of_other)
+    answers = np.where(fold >= 0, probabilities.argmax(axis=1), -1)
+    return OutOfFold(answers, probabilities, _stacked(of_others, len(beyond), probabilities.shape[1]))
 
 
 def fit_head(
@@ -257,9 +269,10 @@ def _columns_out_of_fold(
     units: Int[np.ndarray, " n"] | None,
     task: Task,
     head: str,
+    others: Float[np.ndarray, "m d"],
 ) -> OutOfFold:
     columns = targets.reshape(len(targets), -1)
-    predicted = np.zeros_like(columns)
+    predicted, of_others = np.zeros_like(columns), []
     for number in np.unique(folds[folds >= 0]):
         test, train = folds == number, folds != number
         inner = np.arange(train.sum()) if units is None else np.unique(units[train], return_inverse=True)[1]
@@ -269,12 +282,16 @@ def _columns_out_of_fold(
         else:
             weight, bias = _ridge_columns(thin, columns[train], inner, task)
         predicted[test] = (rows[test] - thin.mean) / thin.scale @ weight.T + bias
-    out = folds >= 0
+        of_others.append((others - thin.mean) / thin.scale @ weight.T + bias)
+    out, values = folds >= 0, _stacked(of_others, len(others), columns.shape[1])
     if task is Task.REGRESSION:
-        return OutOfFold(np.where(out, predicted[:, 0], -1.0), np.where(out[:, None], predicted, 0.0))
-    return OutOfFold(
-        np.where(out[:, None], (predicted > 0).astype(np.float64), -1.0), np.where(out[:, None], expit(predicted), 0.0)
-    )
+        return OutOfFold(np.where(out, predicted[:, 0], -1.0), np.where(out[:, None], predicted, 0.0), values)
+    answers = np.where(out[:, None], (predicted > 0).astype(np.float64), -1.0)
+    return OutOfFold(answers, np.where(out[:, None], expit(predicted), 0.0), expit(values))
+
+
+def _stacked(of_folds: list[Float64[np.ndarray, "m c"]], rows: int, columns: int) -> Float64[np.ndarray, "f m c"]:
+    return np.stack(of_folds) if of_folds else np.zeros((0, rows, columns))
 
 
 def _ridge_columns(

@@ -32,8 +32,8 @@ from threadpoolctl import threadpool_limits
 from recommender import shift
 from recommender.baseline import RawRows
 from recommender.distance.classifier import classifier
-from recommender.distance.mmd import mmd
-from recommender.transfer.linear import out_of_fold
+from recommender.distance.mmd import bandwidth, mmd
+from recommender.transfer.linear import fit_ridge, out_of_fold
 from registry.metrics import NOMINAL, Z, score
 from registry.sample import Sample
 from registry.zoo import Zoo
@@ -324,8 +324,7 @@ def measured(case: Case, parts: Parts, zoo: Zoo, checkpoint: str) -> dict[str, o
     folds = train.folds()
     held_out = out_of_fold(here, train.targets, folds)
     known = folds >= 0
-    everything = np.ones(len(train), bool)
-    named = shift._predicted(here, there, train, everything, None).argmax(axis=1)
+    named = fit_ridge(here, train.targets, len(train.classes)).logits(there).argmax(axis=1)
     promised = score(train.metric, train.targets.values[known], held_out.predicted[known])
     realized = score(train.metric, parts.truth, named)
     return {
@@ -349,8 +348,8 @@ def _others(
 ) -> dict[str, float]:
     """Estimates that are not among those of `recommender.shift`: held out, less on the test rows."""
     known, codes = folds >= 0, train.targets.values
-    ours = out_of_fold(here, train.targets, folds).probabilities
-    theirs = [shift._predicted(here, there, train, folds != fold, None) for fold in np.unique(folds[known])]
+    heads = out_of_fold(here, train.targets, folds, others=there)
+    ours, theirs = heads.probabilities, heads.of_others
     every = [ours[folds == fold] for fold in np.unique(folds[known])]
     named = np.concatenate([one.argmax(axis=1) for one in theirs])
     ours_named = np.bincount(ours[known].argmax(axis=1), minlength=ours.shape[1]) / known.sum()
@@ -366,17 +365,15 @@ def _others(
     }
     moved["halves"] = _halves(here, there, train, folds)
     if before is not None:
-        lower = out_of_fold(before[0], train.targets, folds).probabilities
-        other = [shift._predicted(*before, train, folds != fold, None) for fold in np.unique(folds[known])]
-        moved["blocks"] = float((lower.argmax(axis=1) == ours.argmax(axis=1))[known].mean()) - float(
-            np.mean([(a.argmax(axis=1) == b.argmax(axis=1)).mean() for a, b in zip(other, theirs, strict=True)])
-        )
+        lower = out_of_fold(before[0], train.targets, folds, others=before[1])
+        same = (lower.probabilities.argmax(axis=1) == ours.argmax(axis=1))[known]
+        same_there = lower.of_others.argmax(axis=2) == theirs.argmax(axis=2)
+        moved["blocks"] = float(same.mean() - same_there.mean())
     center, spread = here.mean(axis=0), here.std(axis=0)
     scale = np.where(spread > 0, spread, np.inf)
     far = shift._far_folds((here - center) / scale, train)
-    lost = shift._scored(here, train, folds, None) - shift._scored(here, train, far, None)
-    width = mmd(here, there, permutations=1).details["sigma"]
-    fixed = {"sigma": width, "mean": center, "scale": scale}
+    lost = shift._score_of(heads, train, folds) - shift._score_of(out_of_fold(here, train.targets, far), train, far)
+    fixed = {"sigma": bandwidth(here, there), "mean": center, "scale": scale}
     between = shift._mmd(here, there, None, fixed)
     apart = [shift._mmd(here[far != fold], here[far == fold], None, fixed) for fold in np.unique(far[far >= 0])]
     moved["far lost"] = lost
@@ -402,9 +399,10 @@ def _halves(here: np.ndarray, there: np.ndarray, train: Sample, folds: np.ndarra
     for fold in np.unique(folds[folds >= 0]):
         side = chance.permutation(len(folds)) % 2
         judged = np.concatenate([here[folds == fold], there])
+        halves = [(folds != fold) & (side == half) for half in (0, 1)]
         agree = [
-            shift._predicted(here, judged, train, (folds != fold) & (side == half), None).argmax(axis=1)
-            for half in (0, 1)
+            fit_ridge(here[half], train.targets.take(half), len(train.classes)).logits(judged).argmax(axis=1)
+            for half in halves
         ]
         same = agree[0] == agree[1]
         ours.append(same[: (folds == fold).sum()].mean())

@@ -68,6 +68,22 @@ def test_advice_is_kept_and_each_stage_is_a_step_of_the_whole(ground):
     assert steps[0] == 1
 
 
+@pytest.mark.parametrize(("waited", "undone"), [(0.0, False), (4000.0, True)])
+def test_a_time_budget_counts_what_was_waited_before(ground, waited, undone):
+    class Late(Observer):
+        def waited(self):
+            return waited
+
+        def on_note(self, note, *, warning):
+            notes.append(note)
+
+    zoo, sample = ground
+    notes = []
+    advice = perform(RecommendRequest(sample=sample, keep=1, time_budget=3600), zoo, Late())
+    assert bool(advice.undone) is undone
+    assert any("was overrun by 40" in note for note in notes) is undone
+
+
 @pytest.mark.slow
 def test_advice_is_gone_on_with_on_the_same_rows_alone(ground):
     zoo, sample = ground

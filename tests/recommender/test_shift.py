@@ -5,6 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from recommender import flow
+from recommender.effort import Deadline
 from recommender.flow import evaluate, recommend
 from recommender.results import Expected
 from recommender.shift import WEIGHTS, WORDS, contributions, draw_unlabelled, drops, lower_expectation, source_test
@@ -188,6 +190,90 @@ def test_advice_on_a_shifted_test_part_lowers_and_widens_and_says_why(tmp_path):
     assert after.high - after.low > before.high - before.low or after.high == 1
     reasons = [reason for c in moved.choices for reason in c.because if "of another source" in reason]
     assert reasons
+
+
+class Clock:
+    """Time passes while a fall is estimated."""
+
+    def __init__(self, seconds: float, ended_by: type[BaseException] | None = None) -> None:
+        self.now, self.seconds, self.ended_by = 0.0, seconds, ended_by
+
+    def __call__(self) -> float:
+        return self.now
+
+    def drops(self, *_of) -> dict[str, float]:
+        self.now += self.seconds
+        if self.ended_by is not None:
+            raise self.ended_by
+        return {"transport": 0.1, "neighbors": 0.04}
+
+
+@pytest.fixture
+def shifted() -> Sample:
+    return with_test(planted_sample(120, (0.9,), seed=1), planted_sample(60, (0.9,), shade=60, seed=2))
+
+
+def test_where_time_does_for_no_transfer_alone_the_choices_fall_as_it_does_and_are_left_undone(
+    tmp_path, monkeypatch, shifted
+):
+    clock, zoo = Clock(50), zoo_of(tmp_path)
+    alone = recommend(replace(shifted, test=None), zoo, keep=2)
+    monkeypatch.setattr(flow, "drops", clock.drops)
+    advice = recommend(shifted, zoo, keep=2, deadline=Deadline(100, clock))
+    assert clock.now == 50
+    assert set(advice.shift.drops) == {"no transfer"}
+    assert {row.checkpoint for row in advice.undone} == {choice.checkpoint.name for choice in advice.choices}
+    fall = 0.1 + WEIGHTS["neighbors"] * 0.04
+    before = {one.checkpoint.name: one.ranked.expected.mean for one in alone.choices}
+    for choice in advice.choices:
+        assert choice.ranked.expected.mean == pytest.approx(before[choice.checkpoint.name] - fall)
+        assert any("unlabelled rows tell of the others" in reason for reason in choice.ranked.because)
+    assert advice.baseline.expected.mean == pytest.approx(alone.baseline.expected.mean - fall)
+
+
+def test_where_no_time_is_left_the_test_part_is_named_as_left_undone(tmp_path, monkeypatch, shifted):
+    clock = Clock(0)
+    baseline = flow.baseline
+
+    def slow(*rows, **options):
+        clock.now += 90
+        return baseline(*rows, **options)
+
+    monkeypatch.setattr(flow, "baseline", slow)
+    advice = recommend(shifted, zoo_of(tmp_path), keep=2, deadline=Deadline(100, clock))
+    assert advice.shift is None
+    assert "the test part" in {row.checkpoint for row in advice.undone}
+
+
+def test_ctrl_c_while_a_fall_is_estimated_leaves_the_advice_and_ends_what_is_of_no_use_in_part(
+    tmp_path, monkeypatch, shifted
+):
+    zoo = zoo_of(tmp_path)
+    monkeypatch.setattr(flow, "drops", Clock(0, KeyboardInterrupt).drops)
+    advice = recommend(shifted, zoo, keep=2)
+    assert advice.shift.detected
+    assert advice.shift.drops == {}
+    assert {row.checkpoint for row in advice.undone} >= {"no transfer", "reader"}
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(shifted, zoo, "reader", "linear-probe")
+    with pytest.raises(KeyboardInterrupt):
+        flow.no_transfer_model(shifted, zoo)
+
+
+def test_who_cannot_be_weighed_falls_as_the_others_do(tmp_path, monkeypatch, shifted):
+    zoo = zoo_of(tmp_path)
+    encode = zoo.encode
+
+    def broken(name, part, **options):
+        if name == "reader" and len(part) == 60:
+            raise OSError
+        return encode(name, part, **options)
+
+    monkeypatch.setattr(zoo, "encode", broken)
+    advice = recommend(shifted, zoo, keep=2)
+    assert "reader" not in advice.shift.drops
+    reader = next(choice for choice in advice.choices if choice.checkpoint.name == "reader")
+    assert any("unlabelled rows tell of the others" in reason for reason in reader.ranked.because)
 
 
 @pytest.mark.slow

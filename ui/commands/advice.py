@@ -1,5 +1,7 @@
 """Commands that advise: recommend."""
 
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -58,7 +60,7 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
         ),
     ] = None,
     time_budget: Annotated[
-        str | None, typer.Option("--time-budget", help="How long the advice itself may take: 90s, 5min.")
+        str | None, typer.Option("--time-budget", help="How long it may take until there is advice: 90s, 5min.")
     ] = None,
     continues: Annotated[
         str | None,
@@ -105,4 +107,5 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
         elif config is not None or split is not None:
             raise typer.BadParameter("--config and --split are of a data set of the hub: hub:organization/name")
         request = parse_request("recommend", typed)
-        present(context, request, explain=explain, everything=explain or all_)
+        advised = context if hub is None else replace(context, began=time.monotonic())  # no time budget is of fetching
+        present(advised, request, explain=explain, everything=explain or all_)

@@ -1,5 +1,7 @@
 """The linear head: out of fold, and as a warm start."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -52,6 +54,27 @@ def test_a_row_outside_the_folds_is_in_training_always():
     assert not held_out.probabilities[0].any()
     assert held_out.probabilities.shape == (61, 4)
     assert held_out.probabilities[1:, 3].max() > 0
+
+
+@pytest.mark.parametrize("task", ["classes", "labels", "quantity"])
+def test_other_rows_are_predicted_by_the_head_of_every_fold(task):
+    features, labels = data(120)
+    targets = {"classes": labels, "labels": several(np.eye(3)[labels]), "quantity": quantity(features[:, 0])}[task]
+    folds, others = np.arange(120) // 3 % 4, data(7, seed=1)[0]
+    held_out = out_of_fold(features, targets, folds, others=others)
+    assert out_of_fold(features, targets, folds).of_others.shape[:2] == (4, 0)
+    for fold in range(4):
+        beside = np.concatenate([features[folds != fold], others])
+        known = Targets.of(targets).take(folds != fold)
+        unknown = np.zeros_like(known.values, shape=(7, *known.values.shape[1:]))
+        alone = out_of_fold(
+            beside,
+            known.followed_by(replace(known, values=unknown)),
+            np.repeat([-1, 0], [len(known.values), 7]),
+        )
+        assert held_out.of_others[fold] == pytest.approx(alone.probabilities[-7:])
+    with pytest.raises(WidthMismatch):
+        out_of_fold(features, targets, folds, others=others[:, 1:])
 
 
 def test_a_class_missing_from_training_is_never_predicted():
