@@ -36,6 +36,8 @@ _STEADY = 1e-3
 """A little weight decay, for labels that values tell apart without a fault."""
 _NO_ROW = -1e3
 """Log probability, before softmax, of a class that no row has."""
+_LEAST_LOG = float(np.log(1e-12))
+"""Log probability that a row counts for at least."""
 _LEAST = 1e-10
 """One minus a leverage is taken to be at least this."""
 
@@ -395,9 +397,12 @@ def _ridge_softmax(
     A class that one unit alone has is not counted: it is unknown where that unit is left out.
     """
     penalty, predicted = _best_on_path(thin, columns, units)
-    counted = _counted(columns, units)
+    true = (columns > 0) & _counted(columns, units)
+    beside = predicted - predicted.max(axis=1, keepdims=True)
+    of_true, beside = beside[true], beside[true.any(axis=1)]
     likelihood = [
-        _Link.TOGETHER.likelihood(_softmax(predicted * sharp), columns, 1e-12, counted)[0] for sharp in _SHARPNESS
+        np.maximum(sharp * of_true - np.log(np.exp(sharp * beside).sum(axis=1)), _LEAST_LOG).sum()
+        for sharp in _SHARPNESS
     ]
     mean = columns.mean(axis=0)
     weight = thin.right @ ((np.sqrt(thin.squares) / (thin.squares + penalty))[:, None] * thin.project(columns - mean))
