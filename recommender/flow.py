@@ -9,7 +9,7 @@ goes to the registry by `recommender.runs.provider.ZooProvider.record`.
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -579,7 +579,7 @@ class _Question:
 
     @property
     def late(self) -> bool:
-        """Whether there is time left for ranking and planning alone."""
+        """Whether there is time left for what comes after probing alone."""
         return self.until.over(reserved(self.until, self.sample))
 
 
@@ -590,7 +590,10 @@ def _require_uninterrupted(question: _Question) -> None:
 
 
 def _judged(question: _Question, screened: Sample, listed: Shortlist, keep: int) -> _Judged:
-    """The probes of who is listed; where time did not do for any, on the rows of the race; else what is known."""
+    """The probes of who is listed; where time did not do for one that is believed, those on the rows of the race.
+
+    Where nobody was shown any row, what is known.
+    """
     judged, looked = None, listed.race.rows
     rows = _with_unseen(question.sample, screened, listed.candidates, question.seed)
     if listed.looks and not question.late:
@@ -599,7 +602,7 @@ def _judged(question: _Question, screened: Sample, listed: Shortlist, keep: int)
         raced = tuple(one for one in listed.candidates if question.zoo.encodings.encoded(one.checkpoint.name, looked))
         late = tuple(Skipped(one.checkpoint.name, f"it was not probed on {len(rows):,} rows") for one in raced)
         judged = replace(_judge(replace(question, until=Deadline()), looked, raced, listed.race), undone=late)
-    if judged is not None and (_believed(judged) or not judged.undone):
+    if judged is not None and (judged.ranked or not judged.undone):
         return judged
     if judged is None:
         judged = _untransferred(question, _few(screened, question.seed) if question.late else screened)
@@ -617,7 +620,7 @@ def _judged(question: _Question, screened: Sample, listed: Shortlist, keep: int)
 
 
 def _believed(judged: _Judged) -> bool:
-    """Whether the probe of anybody is believed, who has not seen the rows."""
+    """Whether the probe of anybody at all is believed."""
     return any(row.transferability.believed for row in judged.ranked)
 
 
@@ -699,16 +702,15 @@ def _beside_test(
 ) -> tuple[tuple[Ranked, ...], Baseline, Shift | None, tuple[Skipped, ...]]:
     """What is expected where the test part is another source, and for what of it time did not do.
 
-    Lowered and widened by what its unlabelled rows tell: of *no transfer* first, then of the choices by rank. Who was
-    not weighed falls as the others do on average, for who falls stands beside who does not. That it is another source
-    all ``screened`` rows tell, where fewer were judged.
+    Lowered and widened by what its unlabelled rows tell: of *no transfer* first, then of the choices by rank. A choice
+    that was not weighed falls as the others do on average, and is the less certain the more these differ: who falls
+    stands beside who does not. That it is another source all ``screened`` rows tell, where fewer were judged.
     """
     probed, ranked, reference = judged.rows, judged.ranked, judged.reference
     zoo, seed, until, progress = question.zoo, question.seed, question.until, question.progress
     if probed.test is None:
         return ranked, reference, None, ()
     test, closing = draw_unlabelled(probed.test, seed), until.share(CLOSING)
-    late: list[Skipped] = []
     needs = judged.seconds  # as long as the folds of no transfer took, the first of what follows may take
     try:
         of_source = partial(_tested, max(probed, screened, key=len), test, zoo, seed)
@@ -716,40 +718,60 @@ def _beside_test(
     except EstimatorError:
         return ranked, reference, None, ()
     if shift is None:
-        late.append(Skipped("the test part", "whether it is of another source was not tested"))
-        return ranked, reference, None, tuple(late)
+        untested = Skipped("the test part", "whether it is of another source was not tested")
+        return ranked, reference, None, (untested,)
     if not shift.detected or probed.task is Task.TOKEN_CLASSIFICATION:  # of positions no such estimate is known
         return ranked, reference, shift, ()
-    folds: Int[np.ndarray, " n"] = probed.folds(seed=seed)
-    reads: dict[str, Callable[[Progress], _Pair]] = {NOTHING: partial(_raw_pair, reference.model, probed, test)}
-    probes = (row for row in ranked if row.transferability.scores)
-    reads |= {row.checkpoint.name: partial(_pair, row, probed, test, zoo) for row in probes}
-    drops_by: dict[str, Mapping[str, float]] = {}
-    for name, read in reads.items():
-        weigh = partial(_weighed, read, probed, folds, until)
-        try:
-            weighed = until.attempt(weigh, progress, reserve=closing + needs)
-        except (TransferZooError, OSError, MemoryError):
-            continue
-        if weighed is None:
-            late.append(Skipped(name, "how much it loses on the test part was not estimated"))
-            continue
-        drops_by[name], needs = weighed
+    drops_by, late, unread = _weighed(question, judged, test)
+    undone = (Skipped("the test part", f"not estimated what is lost on it by {', '.join(late)}"),) if late else ()
     if not drops_by:
-        return ranked, reference, shift, tuple(late)
-    others = _mean_drops(drops_by.values())
-    lowered = reference.lowered(lower_expectation(reference.expected, drops_by.get(NOTHING, others)))
+        return ranked, reference, shift, undone
+    mean, differing = _mean_drops([*drops_by.values()])
+    fallen = (drops_by[NOTHING], 0.0) if NOTHING in drops_by else (mean, differing)
+    lowered = reference.lowered(lower_expectation(reference.expected, *fallen))
     moved = []
     for row in ranked:
-        now = _in_view_of(row, drops_by.get(row.checkpoint.name, others), weighed=row.checkpoint.name in drops_by)
+        name = row.checkpoint.name
+        why = f" (its own could not be read: {unread[name]})" if name in unread else ""
+        others = partial(_in_view_of, row, mean, differing, of=f" of the others{why}")
+        now = _in_view_of(row, drops_by[name]) if name in drops_by else others()
         moved.append(replace(now, gain=_gain_in_view_of(row, now, reference, lowered)))
-    return tuple(moved), lowered, replace(shift, drops=drops_by), tuple(late)
+    return tuple(moved), lowered, replace(shift, drops=drops_by), undone
 
 
 def _weighed(
+    question: _Question, judged: _Judged, test: Sample
+) -> tuple[dict[str, Mapping[str, float]], list[str], dict[str, str]]:
+    """What scores lose on the test part by each estimate; for whom time did not do; whose features cannot be read."""
+    probed, until, closing = judged.rows, question.until, question.until.share(CLOSING)
+    folds: Int[np.ndarray, " n"] = probed.folds(seed=question.seed)
+    reads: dict[str, Callable[[Progress], _Pair]] = {NOTHING: partial(_raw_pair, judged.reference.model, probed, test)}
+    probes = (row for row in judged.ranked if row.transferability.scores)
+    reads |= {row.checkpoint.name: partial(_pair, row, probed, test, question.zoo) for row in probes}
+    drops_by: dict[str, Mapping[str, float]] = {}
+    late: list[str] = []
+    unread: dict[str, str] = {}
+    needs = judged.seconds
+    for name, read in reads.items():
+        estimate = partial(_timed_drops, read, probed, folds, until)
+        try:
+            estimated = until.attempt(estimate, question.progress, reserve=closing + needs)
+        except (TransferZooError, OSError, MemoryError) as failure:
+            if name == NOTHING and not isinstance(failure, EstimatorError):
+                raise
+            unread[name] = str(failure) or type(failure).__name__
+            continue
+        if estimated is None:
+            late.append(name)
+        else:
+            drops_by[name], needs = estimated
+    return drops_by, late, unread
+
+
+def _timed_drops(
     read: Callable[[Progress], _Pair], probed: Sample, folds: Int[np.ndarray, " n"], until: Deadline, progress: Progress
 ) -> tuple[Mapping[str, float], float]:
-    """What the score of a head loses on the test part, and the seconds that it took to tell when features were read."""
+    """What the score of a head loses on the test part, and the seconds that this took after features were read."""
     pair = read(progress)
     began = until.clock()
     return drops(*pair, probed, folds), until.clock() - began
@@ -776,24 +798,27 @@ def _raw_pair(model: str, probed: Sample, test: Sample, progress: Progress) -> _
     return features[:rows], features[rows:]
 
 
-def _mean_drops(drops_of: Collection[Mapping[str, float]]) -> dict[str, float]:
-    """By each estimate that all have."""
-    names = set.intersection(*(set(one) for one in drops_of))
-    return {name: float(np.mean([one[name] for one in drops_of])) for name in WORDS if name in names}
+def _mean_drops(weighed: Sequence[Mapping[str, float]]) -> tuple[dict[str, float], float]:
+    """Each estimate on average over those that have it, where it is a fall, and how much the falls differ."""
+    names = [name for name in WORDS if any(name in one for one in weighed)]
+    mean = {name: float(np.mean([max(0.0, one[name]) for one in weighed if name in one])) for name in names}
+    return mean, float(np.std([sum(contributions(one).values()) for one in weighed]))
 
 
-def _in_view_of(row: Ranked, drops_by: Mapping[str, float], *, weighed: bool) -> Ranked:
+def _in_view_of(row: Ranked, drops_of: Mapping[str, float], differing: float = 0.0, *, of: str = "") -> Ranked:
+    """A choice that falls by so much; ``of`` says whose rows tell, and ``differing`` how uncertain that makes it."""
     before, metric = row.expected, row.expected.metric
-    expected = lower_expectation(before, drops_by)
+    expected = lower_expectation(before, drops_of, differing)
     reaches = [max(one.high - one.mean, one.mean - one.low) for one in (before, expected)]
-    parts = {WORDS[name]: part for name, part in contributions(drops_by).items() if part >= LEAST_PART}
+    parts = {WORDS[name]: part for name, part in contributions(drops_of).items() if part >= LEAST_PART}
     named = "; ".join(f"{words} ({metric.difference(-part)})" for words, part in parts.items())
+    fall = expected.mean - before.mean
     why = (
-        f"the test part is of another source: what its unlabelled rows tell{'' if weighed else ' of the others'} "
-        f"moves the head's score by {metric.difference(expected.mean - before.mean)} and its reach from "
-        f"{100 * reaches[0]:.1f} to {100 * reaches[1]:.1f} points{f': {named}' if named else ''}"
+        f"the test part is of another source: what its unlabelled rows tell{of} moves the head's score by "
+        f"{metric.difference(fall)} and its reach from {100 * reaches[0]:.1f} to {100 * reaches[1]:.1f} points"
+        f"{f': {named}' if named else ''}"
     )
-    return replace(row, expected=expected, because=(*row.because, why))
+    return replace(row, expected=expected, because=(*row.because, why), draws=row.draws + fall)
 
 
 def _gain_in_view_of(was: Ranked, now: Ranked, before: Baseline, after: Baseline) -> Expected:

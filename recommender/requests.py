@@ -233,7 +233,7 @@ class RecommendRequest(_OfSample):
     """Whether the best of what is known and not here is fetched, to be probed, too."""
     effort: Effort = Effort.NORMAL
     time_budget: Seconds | None = None
-    """Seconds that the advice itself may take, reading the sample included."""
+    """Seconds until there is advice, from when it was asked for."""
     continues: Name | None = None
     """Id of kept advice that is gone on with: its settings count, and what was computed for it."""
     disk_budget: Bytes = 2 << 30

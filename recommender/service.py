@@ -350,8 +350,8 @@ def _recommend(request: RecommendRequest, zoo: Zoo, observer: Observer) -> Recom
         zoo.keep(advice)
     if deadline.seconds is not None and deadline.left < -_OVERRUN * deadline.seconds:
         observer.on_note(
-            f"The time budget of {deadline.seconds:g} s was overrun by {-deadline.left:.0f} s: reading the rows, and "
-            "what they score without transfer, cannot be cut short.",
+            f"The time budget of {deadline.seconds:g} s was overrun by {-deadline.left:.1f} s: reading the rows, what "
+            "they score without transfer, and fetching cannot be cut short.",
             warning=True,
         )
     return advice
@@ -452,8 +452,11 @@ def _kept_advice(
         observer.on_note("No advice on this sample is kept: it is made first.", warning=False)
         steps.foresee(1)
         steps.begin()
-        advice = flow.recommend(sample, zoo, seed=seed, progress=steps)
+        until = Deadline()
+        advice = flow.recommend(sample, zoo, deadline=until, seed=seed, progress=steps)
         zoo.keep(advice)
+        if until.interrupted:
+            raise KeyboardInterrupt
         kept = advice.to_dict()
     return kept
 

@@ -138,8 +138,10 @@ def contributions(drops_by: Mapping[str, float]) -> dict[str, float]:
     return {name: rise / (len(rises) + 1) for name, rise in rises.items()}
 
 
-def lower_expectation(expected: Expected, drops_by: Mapping[str, float]) -> Expected:
+def lower_expectation(expected: Expected, drops_by: Mapping[str, float], besides: float = 0.0) -> Expected:
     """What is to be expected of the test part: moved by the estimates (never up), widened by their spread.
+
+    ``besides`` is a standard deviation of what else is not known of the fall.
 
     One by which the score rises counts as one by which it does not change: a head that is the surer of rows that it has
     not seen the like of (blurred ones) is no better for it (LOG.md). Where those of `WEIGHTS` are missing, the mean of
@@ -149,7 +151,7 @@ def lower_expectation(expected: Expected, drops_by: Mapping[str, float]) -> Expe
     doubt = LEAST_DOUBT + DOUBT * spread if drops_by.keys() >= WEIGHTS.keys() else spread
     fall = sum(contributions(drops_by).values())
     deviation = max(expected.high - expected.mean, expected.mean - expected.low) / Z  # one end may be the metric's own
-    reach = Z * float(np.hypot(deviation, doubt))
+    reach = Z * float(np.linalg.norm([deviation, doubt, besides]))
     return Expected.around(expected.metric, max(expected.mean - fall, expected.metric.lowest), reach)
 
 

@@ -4,6 +4,7 @@ from rich.console import Console
 from rich.text import Text
 
 from recommender import flow
+from recommender.effort import Deadline
 from recommender.results import Recommendation
 from recommender.runs.job import TuneOptions
 from registry.cards import Outcome
@@ -27,8 +28,11 @@ def run(target: str, zoo: Zoo, terminal: Console, bars: render.Bars, *, seed: in
     for outcome in zoo.history(sample_digest=shifted.digest):
         terminal.print(_memory(outcome), "")
     with bars as progress:
-        advice = flow.recommend(shifted, zoo, keep=KEEP, seed=seed, progress=progress)
+        until = Deadline()
+        advice = flow.recommend(shifted, zoo, keep=KEEP, deadline=until, seed=seed, progress=progress)
     zoo.keep(advice)
+    if until.interrupted:
+        raise KeyboardInterrupt
     terminal.print(render.advice_report(advice.to_dict()), "")
     if advice.verdict.transfer:
         with bars as progress:
