@@ -3,6 +3,7 @@
 import pytest
 from PIL import Image
 
+from recommender import flow
 from recommender.observer import Observer
 from recommender.requests import BenefitRequest, PredictRequest, RecommendRequest, SampleRequest, TuneRequest
 from recommender.runs.folder import RunState, find_queued, find_run, run_folders
@@ -82,6 +83,22 @@ def test_a_time_budget_counts_what_was_waited_before(ground, waited, undone):
     advice = perform(RecommendRequest(sample=sample, keep=1, time_budget=3600), zoo, Late())
     assert bool(advice.undone) is undone
     assert any("was overrun by 4" in note for note in notes) is undone
+
+
+def test_ctrl_c_during_advice_that_a_tuning_needs_keeps_the_advice_and_tunes_nothing(ground, monkeypatch):
+    recommend = flow.recommend
+
+    def cut(sample, zoo, *, deadline, **options):
+        deadline.interrupted = True
+        return recommend(sample, zoo, deadline=deadline, **options)
+
+    monkeypatch.setattr(flow, "recommend", cut)
+    zoo, sample = ground
+    before, runs = len(zoo.kept(99)), run_folders(zoo.home)
+    with pytest.raises(KeyboardInterrupt):
+        perform(TuneRequest(sample=sample.model_copy(update={"path": sample.path / "test"}), tracker="none"), zoo)
+    assert len(zoo.kept(99)) == before + 1
+    assert run_folders(zoo.home) == runs
 
 
 @pytest.mark.slow
