@@ -66,7 +66,8 @@ def rows_probed(sample: Sample) -> int:
 
 def reserved(until: Deadline, sample: Sample) -> float:
     """Seconds that probing leaves to what comes after it."""
-    return until.share(CLOSING if sample.test is None else CLOSING + BESIDE_TEST)
+    weighed = sample.test is not None and sample.task is not Task.TOKEN_CLASSIFICATION
+    return until.share(CLOSING + (BESIDE_TEST if weighed else 0.0))
 
 
 def probe(  # noqa: PLR0913 - each says what is probed, or how
