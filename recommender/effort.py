@@ -59,6 +59,11 @@ class Deadline:
         """Whether no time is left for what takes so many seconds."""
         return self.interrupted or self.left <= needs
 
+    def require_uninterrupted(self) -> None:
+        """Raise `KeyboardInterrupt` again where it cut short what is of no use in part."""
+        if self.interrupted:
+            raise KeyboardInterrupt
+
     def attempt(
         self,
         work: Callable[[Progress], _Result],

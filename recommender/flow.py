@@ -270,11 +270,11 @@ def evaluate(
     probed = _with_unseen(sample, probed, (candidate,), seed)
     question = _Question(sample, zoo, history, Deadline(), seed, progress)
     judged = _judge(question, probed, (candidate,), UNRACED)
-    _require_uninterrupted(question)
+    question.until.require_uninterrupted()
     if not judged.ranked:
         raise NoCandidates("; ".join(row.reason for row in (*judged.failed, *judged.undone)))
     ranked, reference, *_ = _beside_test(question, judged, probed)
-    _require_uninterrupted(question)
+    question.until.require_uninterrupted()
     fresh = _fresh(zoo, card.name, sample)
     return place([choose_plan(ranked[0], sample, reference, history, strategy=strategy, fresh=fresh)])[0]
 
@@ -313,7 +313,7 @@ def no_transfer_model(sample: Sample, zoo: Zoo, *, seed: int = 0, progress: Prog
     probed = sample.subsample(rows_probed(sample), seed)
     question = _Question(sample, zoo, NO_HISTORY, Deadline(), seed, progress)
     expected = _beside_test(question, _untransferred(question, probed), probed)[1]
-    _require_uninterrupted(question)
+    question.until.require_uninterrupted()
     return expected
 
 
@@ -581,12 +581,6 @@ class _Question:
     def late(self) -> bool:
         """Whether there is time left for what comes after probing alone."""
         return self.until.over(reserved(self.until, self.sample))
-
-
-def _require_uninterrupted(question: _Question) -> None:
-    """Raise `KeyboardInterrupt` again where it cut short what is of no use in part."""
-    if question.until.interrupted:
-        raise KeyboardInterrupt
 
 
 def _judged(question: _Question, screened: Sample, listed: Shortlist, keep: int) -> _Judged:

@@ -455,8 +455,7 @@ def _kept_advice(
         until = Deadline()
         advice = flow.recommend(sample, zoo, deadline=until, seed=seed, progress=steps)
         zoo.keep(advice)
-        if until.interrupted:
-            raise KeyboardInterrupt
+        until.require_uninterrupted()
         kept = advice.to_dict()
     return kept
 

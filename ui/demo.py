@@ -31,8 +31,7 @@ def run(target: str, zoo: Zoo, terminal: Console, bars: render.Bars, *, seed: in
         until = Deadline()
         advice = flow.recommend(shifted, zoo, keep=KEEP, deadline=until, seed=seed, progress=progress)
     zoo.keep(advice)
-    if until.interrupted:
-        raise KeyboardInterrupt
+    until.require_uninterrupted()
     terminal.print(render.advice_report(advice.to_dict()), "")
     if advice.verdict.transfer:
         with bars as progress:
